@@ -1,0 +1,1 @@
+"""Files on a disk: the write primitive, locks, permissions, names, and the one materialiser."""

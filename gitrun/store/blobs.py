@@ -1,0 +1,181 @@
+"""The store: put bytes in and get a name for them, give the name and get exactly those bytes.
+
+A blob's id is the sha256 of its content, so equal content is stored once, and every byte that
+comes out is checked against the name it was asked by. Blobs lie in packs of about 32 MiB; nothing
+is loose, so durability costs one fsync per pack and not per file.
+
+    with store.session() as session:
+        content = session.put_file(path)     # nothing is promised yet
+        session.commit()                     # every blob of it is durable
+        ...write what names the blobs...     # leaving the block ends the promise to a collector
+
+A run that stores nothing never imports a codec and never touches the store's directory.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+from gitrun.errors import BlobNotFound, DamagedStore, GitrunError, from_os_error
+from gitrun.monitor import SILENT, Monitor
+from gitrun.store.ingest import Content, Session
+from gitrun.store.pack import PackReader, ScannedPack
+
+__all__ = ["BlobStore", "Content", "Session"]
+
+PACK_SUFFIX = ".gpk"
+Answer = TypeVar("Answer")
+_BLOB_ID = re.compile(r"[0-9a-f]{64}")
+
+
+class BlobStore:
+    """The blobs below `<gitrun_dir>/store`; reading needs nothing but the packs themselves."""
+
+    def __init__(self, gitrun_dir: str, monitor: Monitor = SILENT) -> None:
+        self.gitrun_dir = gitrun_dir
+        self.directory = os.path.join(gitrun_dir, "store")
+        self.monitor = monitor
+        self._packs: dict[str, PackReader | ScannedPack] = {}
+        self._refused: set[str] = set()  # warned about once
+        self._listed = False
+
+    def session(self) -> Session:
+        """An ingest: a context manager through which blobs are put."""
+        return Session(self)
+
+    def has(self, blob: str) -> bool:
+        """Whether a pack on disk holds the blob with this id (64 hex digits) now."""
+        digest = _digest(blob)
+        return self.holds(digest) or (bool(self.refresh()) and self.holds(digest))
+
+    def get(self, blob: str) -> bytes:
+        """The content of a blob, verified; raises BlobNotFound, DamagedStore or NewerFormat."""
+        digest = _digest(blob)
+        problem: GitrunError | None = None
+        for reader in self._candidates():
+            try:
+                entry = reader.find(digest)
+                if entry is not None:
+                    return reader.read(entry)
+            except GitrunError as damage:
+                problem = damage  # another pack may have a good copy
+        raise problem or BlobNotFound(f"no pack holds the blob {blob}", next="gitrun fsck")
+
+    def read(self, chunks: Iterable[tuple[str, int]]) -> Iterator[bytes]:
+        """The content of a file, one verified blob at a time, from its (blob id, length in bytes) list."""
+        for blob, length in chunks:
+            data = self.get(blob)
+            if len(data) != length:
+                raise DamagedStore(f"E031 blob {blob} has {len(data)} bytes where its file says {length}")
+            yield data
+
+    def holds(self, digest: bytes) -> bool:
+        """Whether a known pack, still on disk, holds the blob with this raw id."""
+        for name, reader in list(self._known().items()):
+            try:
+                if reader.find(digest) is None:
+                    continue
+                if os.path.exists(self.pack_path(name)):
+                    return True
+            except BlobNotFound:
+                pass  # the same, seen earlier: a collector moved the pack away
+            del self._packs[name]
+        return False
+
+    def refresh(self) -> list[str]:
+        """Look for packs that appeared since the last look; their names."""
+        self._listed = True
+        names = _list_packs(os.path.join(self.directory, "packs"))
+        return [name for name in names if name not in self._packs and name not in self._refused and self.adopt(name)]
+
+    def adopt(self, name: str) -> bool:
+        """Open one pack; False when it is gone or is no pack."""
+        try:
+            data = _File(self.pack_path(name))
+            self._packs[name] = PackReader(data, name)
+        except BlobNotFound:
+            return False
+        except DamagedStore as problem:
+            self.monitor.warn("W021", f"{problem}; reading it record by record")
+            try:
+                self._packs[name] = ScannedPack(data, name)
+            except DamagedStore:
+                self._refused.add(name)  # it does not even begin like a pack: just warned about
+        except GitrunError as problem:
+            self.monitor.warn("W022", f"{problem}; its blobs cannot be read")
+            self._refused.add(name)
+        return name in self._packs
+
+    def pack_path(self, name: str) -> str:
+        """Where the pack with this name lies."""
+        return os.path.join(self.directory, "packs", name[:2], name + PACK_SUFFIX)
+
+    def _known(self) -> dict[str, PackReader | ScannedPack]:
+        if not self._listed:
+            self.refresh()
+        return self._packs
+
+    def _candidates(self) -> Iterator[PackReader | ScannedPack]:
+        """The packs known, then those that appeared since they were looked for."""
+        yield from list(self._known().values())
+        yield from [self._packs[name] for name in self.refresh()]
+
+
+class _File:
+    """A pack's file as a buffer. Thousands of packs may be known, so none is kept open or mapped."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._size = self._ask(lambda: os.stat(path).st_size)
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __getitem__(self, span: slice) -> bytes:
+        start, end, _ = span.indices(self._size)
+        data = self._ask(lambda: self._read(start, end - start))
+        if len(data) != end - start:
+            raise DamagedStore(f"E023 {self._path} has shrunk")
+        return data
+
+    def _read(self, at: int, size: int) -> bytes:
+        fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return os.pread(fd, size, at)
+        finally:
+            os.close(fd)
+
+    def _ask(self, question: Callable[[], Answer]) -> Answer:
+        try:
+            return question()
+        except FileNotFoundError as problem:
+            raise BlobNotFound(f"{self._path} is gone", next="gitrun fsck") from problem
+        except OSError as problem:
+            raise from_os_error(problem, "reading a pack") from problem
+
+
+def _digest(blob: str) -> bytes:
+    """The raw id; ids come out of records, so they may be anything."""
+    if not isinstance(blob, str) or not _BLOB_ID.fullmatch(blob):
+        raise DamagedStore(f"E032 not a blob id: {blob!r:.80}")
+    return bytes.fromhex(blob)
+
+
+def _list_packs(directory: str) -> Iterator[str]:
+    for fan in _names(directory):
+        for name in _names(os.path.join(directory, fan)):
+            stem = name.removesuffix(PACK_SUFFIX)
+            if len(stem) == 64 and stem != name and stem[:2] == fan:
+                yield stem
+
+
+def _names(directory: str) -> list[str]:
+    try:
+        return os.listdir(directory)
+    except (FileNotFoundError, NotADirectoryError):
+        return []  # no store yet, or not one of its directories
+    except OSError as problem:
+        raise from_os_error(problem, "looking for packs") from problem

@@ -1,0 +1,236 @@
+"""Putting blobs: found stored already, or gathered into a pack that appears whole and durable.
+
+Whether a blob is there already may only be trusted after the session has promised to rely on it
+(see sessions). A promise costs an fsync, so blobs that seem to be there wait, content and all, until
+there are 16 MiB of them; then one promise covers them, and those that have gone meanwhile are
+stored after all. Memory stays bounded by that and by one piece of one file.
+
+The order for a pack: its bytes synced under a temporary name, the promise for its name synced, the
+rename, the directory synced. A kill at any step leaves a temporary file or a whole pack.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import stat
+from types import TracebackType
+from typing import TYPE_CHECKING, NamedTuple
+
+from gitrun.errors import GitrunError, from_os_error
+from gitrun.files.write import create, fsync_dir, make_dirs, remove_quietly, temporary_path, write_all
+from gitrun.store.chunking import MAX_BLOB_BYTES, Chunking, Readable, cut
+from gitrun.store.codecs import Encoder
+from gitrun.store.config import load_or_create
+from gitrun.store.pack import PackWriter
+from gitrun.store.sessions import SessionFile
+
+if TYPE_CHECKING:
+    from gitrun.store.blobs import BlobStore
+
+PACK_BYTES = 32 << 20
+PACK_BLOBS = 1 << 16
+_PENDING_BYTES = 16 << 20
+_BUFFER_BYTES = 1 << 20
+
+
+class Content(NamedTuple):
+    """What is stored of a file: its sha256 (hex), its length, and its blobs as (blob id, length)."""
+
+    sha256: str
+    bytes: int
+    chunks: list[tuple[str, int]]
+
+
+class Session:
+    """One ingest. What it returns may be relied on after `commit()`; a failed one stays failed."""
+
+    def __init__(self, store: BlobStore) -> None:
+        self._store = store
+        self._promises = SessionFile(store.directory)
+        self._encoder = Encoder()
+        self._chunking: Chunking | None = None
+        self._taken: set[bytes] = set()
+        self._pending: dict[bytes, bytes] = {}
+        self._pending_bytes = 0
+        self._file: _PackFile | None = None
+        self._failure: GitrunError | None = None
+
+    def put(self, data: bytes) -> str:
+        """Store at most 16 MiB as one blob; its id (hex)."""
+        if len(data) > MAX_BLOB_BYTES:
+            raise ValueError(f"{len(data)} bytes are too many for one blob: put_bytes cuts them")
+        digest = hashlib.sha256(data).digest()
+        self._take(digest, data)
+        return digest.hex()
+
+    def put_bytes(self, data: bytes) -> Content:
+        """Store bytes of any length as a file's content."""
+        return self.put_stream(io.BytesIO(data))
+
+    def put_file(self, file: str | bytes | int) -> Content:
+        """Store a regular file by path or descriptor: as many bytes as it has when it is opened."""
+        try:
+            # Without waiting: a FIFO would hold us until somebody writes to it.
+            fd = file if isinstance(file, int) else os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            with open(fd, "rb", buffering=0, closefd=fd is not file) as source:
+                facts = os.fstat(fd)
+                if not stat.S_ISREG(facts.st_mode):
+                    raise GitrunError(f"not a regular file: {file!r}")
+                return self.put_stream(_Bounded(source, facts.st_size))
+        except OSError as problem:
+            raise from_os_error(problem, "reading a file to store") from problem
+
+    def put_stream(self, source: Readable) -> Content:
+        """Store everything `source` has to read, one piece in memory at a time."""
+        if self._chunking is None:
+            self._chunking = load_or_create(self._store.gitrun_dir).chunking
+        whole = hashlib.sha256()
+        chunks: list[tuple[str, int]] = []
+        for piece in cut(source, self._chunking, self._store.monitor):
+            whole.update(piece)
+            # The first piece's hash is the whole's so far: a file of one blob is hashed once.
+            digest = hashlib.sha256(piece).digest() if chunks else whole.digest()
+            self._take(digest, piece)
+            chunks.append((digest.hex(), len(piece)))
+        return Content(whole.hexdigest(), sum(length for _, length in chunks), chunks)
+
+    def commit(self) -> None:
+        """Make everything that was put durable; the session can go on."""
+        self._settle()
+        self._finish_pack()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file is not None:
+            self._file.abort()
+            self._file = None
+        self._pending.clear()
+        self._promises.end()
+
+    def _take(self, digest: bytes, data: bytes | memoryview) -> None:
+        """Have a blob stored, or wait for the promise that lets us rely on the stored one."""
+        if self._failure is not None:
+            raise self._failure
+        if digest in self._taken:
+            return
+        self._taken.add(digest)
+        if self._store.holds(digest):
+            self._pending[digest] = bytes(data)
+            self._pending_bytes += len(data)
+            if self._pending_bytes >= _PENDING_BYTES:
+                self._settle()
+        else:
+            self._write(digest, data)
+
+    def _settle(self) -> None:
+        """Promise to rely on the blobs that seemed to be there, then look again."""
+        if not self._pending:
+            return
+        try:
+            self._promises.publish("blob", [digest.hex() for digest in self._pending])
+        except (OSError, GitrunError) as problem:
+            raise self._fail(problem) from problem
+        for digest, data in self._pending.items():
+            if not self._store.holds(digest):
+                self._write(digest, data)
+        self._pending.clear()
+        self._pending_bytes = 0
+
+    def _write(self, digest: bytes, data: bytes | memoryview) -> None:
+        codec, stored = self._encoder.encode(data)
+        try:
+            if self._file is None:
+                self._file = _PackFile(os.path.join(self._store.directory, "tmp"))
+            self._file.writer.add(digest, codec, len(data), stored)
+        except (OSError, GitrunError) as problem:
+            raise self._fail(problem) from problem
+        if self._file.writer.size >= PACK_BYTES or self._file.writer.count >= PACK_BLOBS:
+            self._finish_pack()
+
+    def _finish_pack(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        if self._file is None:
+            return
+        try:
+            name = self._file.finish()
+            self._promises.publish("pack", [name])
+            self._file.publish(self._store.pack_path(name))
+        except (OSError, GitrunError) as problem:
+            raise self._fail(problem) from problem
+        self._file = None
+        self._store.adopt(name)
+
+    def _fail(self, problem: OSError | GitrunError) -> GitrunError:
+        """Drop the unfinished pack; blobs already reported may be gone with it, so nothing may follow."""
+        if self._file is not None:
+            self._file.abort()
+            self._file = None
+        if isinstance(problem, OSError):
+            problem = from_os_error(problem, "storing content", kept="what was stored before is whole")
+        self._failure = problem
+        return problem
+
+
+class _PackFile:
+    """A pack being written under a temporary name."""
+
+    def __init__(self, directory: str) -> None:
+        make_dirs(directory)
+        self._path = temporary_path(directory)
+        self._fd = create(self._path, 0o444)
+        self._buffer: list[bytes] = []
+        self._buffered = 0
+        self.writer = PackWriter(self._write)
+
+    def finish(self) -> str:
+        """Write what is left and sync; the pack's name."""
+        name = self.writer.finish()
+        self._flush()
+        os.fsync(self._fd)
+        os.close(self._fd)
+        self._fd = -1
+        return name
+
+    def publish(self, path: str) -> None:
+        """Give the finished pack its name, durably."""
+        directory = os.path.dirname(path)
+        make_dirs(directory)
+        os.rename(self._path, path)
+        fsync_dir(directory)
+
+    def abort(self) -> None:
+        """Remove what was written."""
+        if self._fd >= 0:
+            os.close(self._fd)
+        remove_quietly(self._path)
+
+    def _write(self, data: bytes) -> None:
+        self._buffer.append(data)
+        self._buffered += len(data)
+        if self._buffered >= _BUFFER_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        write_all(self._fd, b"".join(self._buffer))
+        self._buffer.clear()
+        self._buffered = 0
+
+
+class _Bounded:
+    """At most `size` bytes of a file, however fast it grows."""
+
+    def __init__(self, source: Readable, size: int) -> None:
+        self._source = source
+        self._left = size
+
+    def read(self, size: int) -> bytes:
+        piece = self._source.read(min(size, self._left))
+        self._left -= len(piece)
+        return piece

@@ -1,0 +1,184 @@
+#!/usr/bin/env python3
+"""Read a run, or the packs of a store, from the format alone: git, zstandard and msgpack, and no gitrun.
+
+    read_without_gitrun.py run REPOSITORY RUN      run.json, every part with its digest verified, the console
+    read_without_gitrun.py packs DIRECTORY         every blob of every pack below DIRECTORY, verified
+
+It follows the pages under spec/ and nothing else, so it shows that they suffice. It is slow and simple on
+purpose: it reads whole packs, by their records, and compares those with the index. Exit 1 where something
+is not as the spec says.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import struct
+import subprocess
+import sys
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import zstandard
+
+MAX_BLOB_BYTES = 16 << 20
+
+
+class SpecError(Exception):
+    """Something is not as the spec says."""
+
+
+def main(words: list[str]) -> int:
+    try:
+        if len(words) == 3 and words[0] == "run":
+            read_run(Path(words[1]), words[2])
+        elif len(words) == 2 and words[0] == "packs":
+            for path in sorted(Path(words[1]).rglob("*.gpk")):
+                blobs = read_pack(path)
+                print(f"{path.name}: {len(blobs)} blobs, {sum(map(len, blobs.values()))} bytes, verified")
+        else:
+            print(__doc__, file=sys.stderr)
+            return 2
+    except SpecError as problem:
+        print(f"damaged: {problem}", file=sys.stderr)
+        return 1
+    return 0
+
+
+# ------------------------------------------------------------------------------ runs: spec/record.md
+
+
+def read_run(repository: Path, run: str) -> None:
+    """Print run.json, then one line for each part, then the console."""
+    ref = run if run.startswith("refs/") else f"refs/gitrun/runs/{run}"
+    run_json = git(repository, "cat-file", "blob", f"{ref}:run.json")
+    sys.stdout.write(run_json.decode())
+    record = json.loads(run_json)
+    store = Store(gitrun_dir(repository))
+    console = b""
+    for name, place in sorted(record["parts"].items()):
+        if place["in"] == "store":
+            data = b"".join(store.blob(blob, length) for blob, length in place["chunks"])
+        else:
+            data = git(repository, "cat-file", "blob", f"{ref}:{name}")
+        if len(data) != place["bytes"] or hashlib.sha256(data).hexdigest() != place["sha256"]:
+            raise SpecError(f"part {name} does not have the digest that run.json states")
+        print(f"part {name}: {len(data)} bytes in the {place['in']}, verified")
+        if name == "extra.jsonl":
+            read_extra(data, store)
+        if name == "console.zst":
+            console = data
+    for line in git(repository, "ls-tree", "-r", "--name-only", ref).splitlines():
+        print(f"file {line.decode('utf-8', 'backslashreplace')}")
+    if console:
+        read_console(console)
+
+
+def read_extra(data: bytes, store: Store) -> None:
+    """Verify the content of every file beside the tree."""
+    for line in data.splitlines():
+        extra = json.loads(line)
+        content = b"".join(store.blob(blob, length) for blob, length in extra["chunks"])
+        if hashlib.sha256(content).hexdigest() != extra["sha256"]:
+            raise SpecError(f"extra {extra['path']} does not have its digest")
+        print(f"extra {extra['path']}: {len(content)} bytes, {extra['reason']}, verified")
+
+
+def read_console(data: bytes) -> None:
+    """Write the console to standard output, as the command wrote it."""
+    frames = msgpack.Unpacker(io.BytesIO(zstandard.ZstdDecompressor().stream_reader(data).read()), raw=False)
+    print("console:")
+    sys.stdout.flush()
+    for frame in frames:
+        if isinstance(frame, list) and len(frame) == 3:
+            _stream, _time_ns, text = frame
+            sys.stdout.buffer.write(text)
+    sys.stdout.buffer.flush()
+
+
+def git(repository: Path, *words: str) -> bytes:
+    done = subprocess.run(["git", "-C", str(repository), *words], capture_output=True, check=False)
+    if done.returncode:
+        raise SpecError(done.stderr.decode("utf-8", "replace").strip())
+    return done.stdout
+
+
+def gitrun_dir(repository: Path) -> Path:
+    """Where the archive's part outside Git lies."""
+    common = git(repository, "rev-parse", "--git-common-dir").decode().rstrip("\n")
+    return repository / common / "gitrun"
+
+
+# ------------------------------------------------------------------------------ packs: spec/store.md
+
+
+class Store:
+    """All blobs of all packs, read when the first one is asked for."""
+
+    def __init__(self, directory: Path) -> None:
+        self._packs = directory / "store" / "packs"
+        self._blobs: dict[str, bytes] | None = None
+
+    def blob(self, blob: str, length: int) -> bytes:
+        if self._blobs is None:
+            self._blobs = {}
+            for path in sorted(self._packs.rglob("*.gpk")):
+                self._blobs.update(read_pack(path))
+        if blob not in self._blobs or len(self._blobs[blob]) != length:
+            raise SpecError(f"no pack holds the blob {blob} of {length} bytes")
+        return self._blobs[blob]
+
+
+def read_pack(path: Path) -> dict[str, bytes]:
+    """Every blob of a pack by its id, after checking all that the spec says about a pack."""
+    data = path.read_bytes()
+    if hashlib.sha256(data).hexdigest() != path.stem:
+        raise SpecError(f"{path.name}: its name is not the sha256 of its bytes")
+    if len(data) < 16 + 24 or data[:16] != struct.pack("<8sHHI", b"GITRUNPK", 1, 0, 0):
+        raise SpecError(f"{path.name}: not a pack of version 1")
+    index_at, count, index_crc, crc, magic = struct.unpack("<QIII4s", data[-24:])
+    if magic != b"GPKE" or zlib.crc32(data[-24:-8]) != crc or index_at + 52 * count + 24 != len(data):
+        raise SpecError(f"{path.name}: damaged trailer")
+    index = data[index_at:-24]
+    if zlib.crc32(index) != index_crc:
+        raise SpecError(f"{path.name}: damaged index")
+    blobs, entries = {}, []
+    for entry, plain in records(data, index_at, path.name):
+        blobs[entry[0].hex()] = plain
+        entries.append(entry)
+    if index != b"".join(struct.pack("<32sQIIB3x", *entry) for entry in sorted(entries)):
+        raise SpecError(f"{path.name}: the index is not that of the records")
+    return blobs
+
+
+def records(data: bytes, end: int, name: str) -> Iterator[tuple[tuple[Any, ...], bytes]]:
+    """Each record: its index entry and its plain bytes."""
+    at = 16
+    while at < end:
+        magic, codec, stored_bytes, plain_bytes, blob, crc = struct.unpack("<4sB3xII32sI", data[at : at + 52])
+        stored = data[at + 52 : at + 52 + stored_bytes]
+        if magic != b"BLOB" or at + 52 + stored_bytes > end or plain_bytes > MAX_BLOB_BYTES:
+            raise SpecError(f"{name}: a damaged record at {at}")
+        if zlib.crc32(data[at : at + 48] + stored) != crc:
+            raise SpecError(f"{name}: the record at {at} does not have its checksum")
+        plain = decode(codec, stored, plain_bytes)
+        if len(plain) != plain_bytes or hashlib.sha256(plain).digest() != blob:
+            raise SpecError(f"{name}: the record at {at} does not hold the blob {blob.hex()}")
+        yield (blob, at, stored_bytes, plain_bytes, codec), plain
+        at += 52 + stored_bytes
+
+
+def decode(codec: int, stored: bytes, plain_bytes: int) -> bytes:
+    if codec == 0:
+        return stored
+    if codec == 1 and zstandard.frame_content_size(stored) == plain_bytes:
+        return zstandard.ZstdDecompressor().decompress(stored)
+    raise SpecError(f"a blob in the encoding {codec}, or of another size than stated")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,121 @@
+"""The bytes under spec/vectors/store are read, made again, and read by a program that has no gitrun."""
+
+import hashlib
+import json
+import runpy
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gitrun.store.blobs import BlobStore
+from gitrun.store.pack import PackReader, scan
+from gitrun.store.sessions import decode_session
+
+ROOT = Path(__file__).resolve().parents[3]
+VECTORS = ROOT / "spec" / "vectors" / "store"
+READER = ROOT / "scripts" / "read_without_gitrun.py"
+
+
+def read_without_gitrun(*words: str | Path) -> subprocess.CompletedProcess[bytes]:
+    """Run the independent reader where no gitrun can be imported."""
+    hide = "import sys, runpy; sys.modules['gitrun'] = None; sys.argv = sys.argv[1:]"
+    code = f"{hide}; runpy.run_path(sys.argv[0], run_name='__main__')"
+    return subprocess.run([sys.executable, "-c", code, READER, *words], capture_output=True)
+
+
+def small() -> tuple[bytes, dict[str, Any]]:
+    return (VECTORS / "small.gpk").read_bytes(), json.loads((VECTORS / "small.json").read_text())
+
+
+def test_the_code_makes_the_golden_bytes() -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "make_vectors.py", "--check"], capture_output=True, text=True
+    )
+    assert [line for line in done.stdout.splitlines() if "vectors/store/" in line] == []
+
+
+def test_the_golden_pack_is_read() -> None:
+    data, about = small()
+    assert hashlib.sha256(data).hexdigest() == about["name"]
+    reader = PackReader(data, about["name"])
+    reader.check_index()
+    assert [{**entry._asdict(), "blob": entry.blob.hex()} for entry in reader.entries()] == about["entries"]
+    assert sorted(scan(data, "small")) == list(reader.entries())
+    for entry in reader.entries():
+        assert hashlib.sha256(reader.read(entry)).digest() == entry.blob
+
+
+def test_the_golden_session_is_read() -> None:
+    found = decode_session((VECTORS / "session").read_bytes(), "session")
+    assert found.header["pid"] == 4242
+    assert (found.blobs, found.packs) == ([hashlib.sha256(b"short\n").hexdigest()], [small()[1]["name"]])
+
+
+def test_the_independent_reader_reads_the_golden_pack(tmp_path: Path) -> None:
+    data, about = small()
+    (tmp_path / f"{about['name']}.gpk").write_bytes(data)
+    done = read_without_gitrun("packs", tmp_path)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"4 blobs" in done.stdout
+
+
+def test_the_independent_reader_finds_every_changed_byte(tmp_path: Path) -> None:
+    data, _ = small()
+    reader = runpy.run_path(str(READER))
+    for at in range(len(data)):
+        changed = bytearray(data)
+        changed[at] ^= 0x10
+        path = tmp_path / f"{hashlib.sha256(changed).hexdigest()}.gpk"
+        path.write_bytes(changed)
+        with pytest.raises(reader["SpecError"]):
+            reader["read_pack"](path)
+        path.unlink()
+
+
+def test_the_independent_reader_reads_a_run(
+    tmp_path: Path, make_repo: Callable[..., Path], git: Callable[..., Any]
+) -> None:
+    """The form of a run's commit, made by hand: a part in the tree, one in the store, a file beside the tree."""
+    repo = make_repo()
+    store = BlobStore(str(repo / ".git" / "gitrun"))
+    large, beside = b"metrics " * 500_000, b"\r\nraw"
+    with store.session() as session:
+        part, extra = session.put_bytes(large), session.put_bytes(beside)
+        session.commit()
+    line = {
+        "path": "a.txt",
+        "mode": 0o100644,
+        "bytes": 5,
+        "sha256": extra.sha256,
+        "reason": "raw",
+        "chunks": extra.chunks,
+    }
+    extra_jsonl = json.dumps(line).encode() + b"\n"
+    parts = {
+        "extra.jsonl": {"in": "tree", "bytes": len(extra_jsonl), "sha256": hashlib.sha256(extra_jsonl).hexdigest()},
+        "metrics.parquet": {"in": "store", "bytes": part.bytes, "sha256": part.sha256, "chunks": part.chunks},
+    }
+    run_json = json.dumps({"format": 1, "id": "20261124-061246-abcdef", "parts": parts}).encode() + b"\n"
+    oids = {
+        name: git("hash-object", "-w", "--stdin", cwd=repo, input=data).stdout.strip()
+        for name, data in (("extra.jsonl", extra_jsonl), ("run.json", run_json))
+    }
+    tree = git(
+        "mktree", cwd=repo, input="".join(f"100644 blob {oid}\t{name}\n" for name, oid in oids.items())
+    ).stdout.strip()
+    commit = git("commit-tree", "-m", "run", tree, cwd=repo).stdout.strip()
+    git("update-ref", "refs/gitrun/runs/20261124-061246-abcdef", commit, cwd=repo)
+    done = read_without_gitrun("run", repo, "20261124-061246-abcdef")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"part metrics.parquet: 4000000 bytes in the store, verified" in done.stdout
+    assert b"extra a.txt: 5 bytes, raw, verified" in done.stdout
+
+
+@pytest.mark.parametrize("words", [(), ("run", "."), ("other", "x")])
+def test_the_independent_reader_explains_itself(words: tuple[str, ...]) -> None:
+    done = read_without_gitrun(*words)
+    assert done.returncode == 2 and b"read_without_gitrun.py run REPOSITORY RUN" in done.stderr
