@@ -6,6 +6,7 @@
     ├── NotARepository           1    no Git repository here
     ├── UnsafeRepository         1    Git's safe.directory rule refuses it
     ├── UnsupportedRepository    1    a Git feature that gitrun does not guess about
+    ├── DamagedRepository        1    Git's own files cannot be read
     ├── GitFailed                1    the git executable said no
     ├── NotWritable              1    .git, the archive or the destination cannot be written
     ├── DiskFull                 1    no space or no quota left
@@ -65,6 +66,10 @@ class UnsafeRepository(GitrunError):
 
 class UnsupportedRepository(GitrunError):
     """The repository uses a feature that gitrun refuses rather than guesses about."""
+
+
+class DamagedRepository(GitrunError):
+    """Git's own files are damaged in a way that keeps gitrun from reading them."""
 
 
 class GitFailed(GitrunError):

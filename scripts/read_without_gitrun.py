@@ -12,7 +12,6 @@ is not as the spec says.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import struct
 import subprocess
@@ -49,7 +48,7 @@ def main(words: list[str]) -> int:
     return 0
 
 
-# ------------------------------------------------------------------------------ runs: spec/record.md
+# ------------------------------------------------------------------------------ runs: spec/run-record.md
 
 
 def read_run(repository: Path, run: str) -> None:
@@ -90,14 +89,28 @@ def read_extra(data: bytes, store: Store) -> None:
 
 def read_console(data: bytes) -> None:
     """Write the console to standard output, as the command wrote it."""
-    frames = msgpack.Unpacker(io.BytesIO(zstandard.ZstdDecompressor().stream_reader(data).read()), raw=False)
     print("console:")
     sys.stdout.flush()
-    for frame in frames:
-        if isinstance(frame, list) and len(frame) == 3:
-            _stream, _time_ns, text = frame
-            sys.stdout.buffer.write(text)
+    with zstandard.ZstdDecompressor().stream_reader(data) as stream:
+        for frame in frames(stream.read()):
+            if isinstance(frame, list):
+                _stream, _time_ns, text = frame
+                sys.stdout.buffer.write(text)
+            elif "gap" in frame:
+                sys.stdout.buffer.write(b"\n[%d bytes were not kept]\n" % frame["gap"])
     sys.stdout.buffer.flush()
+
+
+def frames(data: bytes) -> Iterator[Any]:
+    """The values of a journal or console: u32 length, u32 crc32, a msgpack value; little-endian."""
+    at = 0
+    while at < len(data):
+        length, crc = struct.unpack("<II", data[at : at + 8])
+        payload = data[at + 8 : at + 8 + length]
+        if len(payload) != length or zlib.crc32(payload) != crc:
+            raise SpecError(f"a damaged frame at {at}")
+        yield msgpack.unpackb(payload, raw=False)
+        at += 8 + length
 
 
 def git(repository: Path, *words: str) -> bytes:

@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 from gitrun.errors import DamagedStore, NewerFormat
 from gitrun.files.write import create, fsync_dir, make_dirs, remove_quietly, write_all
 from gitrun.model import canonical
+from gitrun.model.times import iso
 
 FORMAT = 1
 _LINE = re.compile(rb"(blob|pack) ([0-9a-f]{64})\n")
@@ -85,7 +86,7 @@ class Promises(NamedTuple):
 
 
 def read_session(path: str) -> Promises:
-    """Parse a session file; raises DamagedStore or NewerFormat, and a promise that cannot be read stops a collector."""
+    """Parse a session file; raises DamagedStore or NewerFormat, either of which stops a collector."""
     with open(path, "rb") as file:
         return decode_session(file.read(), path)
 
@@ -114,15 +115,17 @@ def decode_session(data: bytes, path: str) -> Promises:
 
 
 def _facts(name: str) -> dict[str, Any]:
-    """Enough for another process to prove this one dead, or to see that it cannot."""
+    """Enough for another process to prove this one dead, or to see that it cannot (as a live header says it)."""
+    host, boot_id = os.uname().nodename, _read("/proc/sys/kernel/random/boot_id").strip()
+    started = _read("/proc/self/stat").rpartition(")")[2].split()[19:20]
     return {
         "session": name,
-        "started_ns": time.time_ns(),
-        "host": os.uname().nodename,
-        "boot": _first_line("/proc/sys/kernel/random/boot_id"),
+        "started_at": iso(time.time_ns()),
+        "host": host,
+        "host_id": _read("/etc/machine-id").strip() or f"{host}-{boot_id}",
+        "boot_id": boot_id,
         "pid_namespace": _pid_namespace(),
-        "pid": os.getpid(),
-        "pid_start": "".join(_first_line("/proc/self/stat").rpartition(")")[2].split()[19:20]),
+        "process": {"pid": os.getpid(), "start": int(started[0]) if started else 0},
     }
 
 
@@ -133,9 +136,9 @@ def _pid_namespace() -> str:
         return ""  # no /proc: such a session is never proved dead
 
 
-def _first_line(path: str) -> str:
+def _read(path: str) -> str:
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
-            return file.readline().strip()
+            return file.read(1 << 16)
     except OSError:
         return ""  # as above

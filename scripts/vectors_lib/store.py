@@ -83,12 +83,12 @@ def session() -> bytes:
     """A session that relies on one stored blob and is about to publish one pack."""
     header = {
         "session": "00112233445566ff",
-        "started_ns": 1795500766123456789,
+        "started_at": "2026-11-24T06:12:46.123456Z",
         "host": "host",
-        "boot": "d0f6ee44-0b9c-4c4f-8a0e-6b5a1d0c6f3b",
+        "host_id": "5f1c3a0de8b94c2f9f8f6f0a4c1b2d3e",
+        "boot_id": "d0f6ee44-0b9c-4c4f-8a0e-6b5a1d0c6f3b",
         "pid_namespace": "pid:[4026531836]",
-        "pid": 4242,
-        "pid_start": "123456",
+        "process": {"pid": 4242, "start": 123456},
     }
     blob, pack = hashlib.sha256(b"short\n").hexdigest(), small_pack()[1]["name"]
     return encode_header(header) + encode_promises("blob", [blob]) + encode_promises("pack", [pack])

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 
+from gitrun.child.frames import frame, pack_value
 from gitrun.store.blobs import BlobStore
 from gitrun.store.pack import PackReader, scan
 from gitrun.store.sessions import decode_session
@@ -51,7 +53,7 @@ def test_the_golden_pack_is_read() -> None:
 
 def test_the_golden_session_is_read() -> None:
     found = decode_session((VECTORS / "session").read_bytes(), "session")
-    assert found.header["pid"] == 4242
+    assert found.header["process"] == {"pid": 4242, "start": 123456}
     assert (found.blobs, found.packs) == ([hashlib.sha256(b"short\n").hexdigest()], [small()[1]["name"]])
 
 
@@ -95,7 +97,13 @@ def test_the_independent_reader_reads_a_run(
         "chunks": extra.chunks,
     }
     extra_jsonl = json.dumps(line).encode() + b"\n"
+    spool = [{"format": 1, "kind": "console", "requires": []}, [1, 5, b"epoch 1\n"], {"gap": 7}, [2, 6, b"oops\n"]]
+    console = zstandard.ZstdCompressor().compress(b"".join(frame(pack_value(value)) for value in spool))
+    with store.session() as session:
+        kept = session.put_bytes(console)
+        session.commit()
     parts = {
+        "console.zst": {"in": "store", "bytes": kept.bytes, "sha256": kept.sha256, "chunks": kept.chunks},
         "extra.jsonl": {"in": "tree", "bytes": len(extra_jsonl), "sha256": hashlib.sha256(extra_jsonl).hexdigest()},
         "metrics.parquet": {"in": "store", "bytes": part.bytes, "sha256": part.sha256, "chunks": part.chunks},
     }
@@ -113,6 +121,7 @@ def test_the_independent_reader_reads_a_run(
     assert (done.returncode, done.stderr) == (0, b"")
     assert b"part metrics.parquet: 4000000 bytes in the store, verified" in done.stdout
     assert b"extra a.txt: 5 bytes, raw, verified" in done.stdout
+    assert done.stdout.endswith(b"console:\nepoch 1\n\n[7 bytes were not kept]\noops\n")
 
 
 @pytest.mark.parametrize("words", [(), ("run", "."), ("other", "x")])

@@ -17,8 +17,9 @@ def test_promises_are_readable_while_the_session_lasts(tmp_path: Path) -> None:
     session.publish("pack", [A])
     found = read_session(session.path)
     assert (found.blobs, found.packs) == ([A, B], [A])
-    assert found.header["pid"] == os.getpid() and found.header["session"] == session.name
-    assert found.header["pid_start"].isdigit() and found.header["boot"] and found.header["pid_namespace"]
+    assert found.header["process"]["pid"] == os.getpid() and found.header["process"]["start"] > 0
+    assert found.header["session"] == session.name
+    assert all(found.header[name] for name in ("host", "host_id", "boot_id", "pid_namespace", "started_at"))
     assert held_by_other(session.path)
     session.end()
     assert os.listdir(tmp_path / "sessions") == []

@@ -1,0 +1,1 @@
+"""Runs as commits: sealing a record into Git, and reading it back."""

@@ -1,0 +1,97 @@
+"""Runs that are being recorded, as a reader sees them.
+
+A live directory belongs to its recorder. A reader takes what is there at this moment, the draft
+of run.json and the time of the last heartbeat, and decides nothing: whether a run is dead is
+`gitrun recover`'s question, with rules of its own.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from gitrun.archive.message import Summary, decode_message, encode_message
+from gitrun.archive.run import Problem, Run
+from gitrun.archive.shape import check_shape
+from gitrun.errors import DamagedRecord, GitrunError, NewerFormat
+from gitrun.model.canonical import MAX_BYTES, DecodeProblem, decode
+from gitrun.model.ids import is_run_id
+from gitrun.model.record import check_readable
+
+
+class LiveRun(Run):
+    """A run behind a live directory; its record is the draft, and its status is `running`."""
+
+    def __init__(self, run_id: str, directory: str, now_s: float) -> None:
+        super().__init__(run_id)
+        self.directory = directory
+        member = os.path.join(directory, "members", "0")
+        self.liveness = {"host": _host(member), "heartbeat_age_s": _age_s(member, now_s)}
+
+    @property
+    def summary(self) -> Summary:
+        try:
+            summary = decode_message(encode_message(self.record))
+        except GitrunError as problem:
+            self.problem = self.problem or Problem("E011", str(problem))
+            summary = None
+        return summary or Summary(self.id, "running")
+
+    @property
+    def snapshot(self) -> str | None:
+        live = self.record.get("live")  # what only the draft has
+        commit = live.get("snapshot") if type(live) is dict else None
+        return commit if type(commit) is str else None
+
+    def part(self, name: str) -> bytes | None:
+        try:
+            return _read(os.path.join(self.directory, "parts", name))
+        except OSError:
+            return None  # not captured yet, or the run has just been sealed
+
+    def _read_record(self) -> dict[str, Any]:
+        try:
+            record = decode(_read(os.path.join(self.directory, "run.json")))
+            return {**check_shape(check_readable(record)), "status": "running"}
+        except NewerFormat as problem:
+            self.problem = Problem("W012", problem.message)
+            raise
+        except (OSError, DecodeProblem, DamagedRecord) as problem:
+            self.problem = Problem("E011", f"its draft cannot be read: {problem}")
+            raise DamagedRecord(f"live run {self.id}: {self.problem.what}", next="gitrun recover") from problem
+
+
+def live_ids(gitrun_dir: str) -> list[str]:
+    """The ids of the live directories of an archive."""
+    try:
+        return [name for name in os.listdir(os.path.join(gitrun_dir, "live")) if is_run_id(name)]
+    except FileNotFoundError:
+        return []
+
+
+def open_live(gitrun_dir: str, run_id: str, now_s: float) -> LiveRun:
+    """The live run of that id."""
+    return LiveRun(run_id, os.path.join(gitrun_dir, "live", run_id), now_s)
+
+
+def _host(member: str) -> str | None:
+    try:
+        header = decode(_read(os.path.join(member, "header.json")))
+    except (OSError, DecodeProblem):
+        return None  # being created, or just sealed
+    host = header.get("host") if type(header) is dict else None
+    return host if type(host) is str else None
+
+
+def _age_s(member: str, now_s: float) -> float | None:
+    for name in ("heartbeat", "header.json"):
+        try:
+            return round(max(0.0, now_s - os.stat(os.path.join(member, name)).st_mtime), 1)
+        except OSError:
+            continue  # no heartbeat yet: the header's own age stands for it
+    return None
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(MAX_BYTES + 1)

@@ -1,0 +1,218 @@
+"""One run, read back: its record, its parts, and the JSON that programs rely on.
+
+A sealed run is a commit, a live one is a directory; a reader of either asks the same questions,
+so both answer through `Run`. Nothing is read before it is asked for: a list of ten thousand runs
+reads commits, and opens records only where it must. Everything read is checked against what
+names it: the record against its ref, each part against the sha256 in the record.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, NamedTuple, Protocol
+
+from gitrun.archive.contract import describe
+from gitrun.archive.message import Summary, decode_message, encode_message
+from gitrun.archive.shape import check_shape
+from gitrun.errors import DamagedRecord, GitrunError, NewerFormat
+from gitrun.git.trees import Commit
+from gitrun.model.canonical import MAX_BYTES, DecodeProblem, decode, decode_lines
+from gitrun.model.record import FORMAT, check_readable
+
+
+class Problem(NamedTuple):
+    """What is wrong with a run, under a code of spec/problems.md."""
+
+    code: str
+    what: str
+
+
+class Objects(Protocol):
+    """What a sealed run needs of its archive."""
+
+    def load_commits(self, runs: list[SealedRun]) -> None: ...
+    def load_trees(self, runs: list[SealedRun]) -> None: ...
+    def blob(self, oid: str) -> bytes: ...
+    def shared_value(self, run_id: str, oid: str, name: str) -> tuple[str, Any]: ...
+    def from_store(self, chunks: list[Any], limit_bytes: int) -> bytes: ...
+
+
+class Run:
+    """What a sealed and a live run have in common."""
+
+    liveness: dict[str, Any] | None = None
+    commit: str | None = None
+
+    def __init__(self, run_id: str) -> None:
+        self.id = run_id
+        self.problem: Problem | None = None
+        self._record: dict[str, Any] | None = None
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the run has not been sealed yet."""
+        return self.liveness is not None
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The content of run.json; raises DamagedRecord or NewerFormat."""
+        if self._record is None:
+            self._record = self._read_record()
+        return self._record
+
+    @property
+    def summary(self) -> Summary:
+        """What a list shows of the run; never raises, a damaged run has a `problem` and an empty summary."""
+        raise NotImplementedError
+
+    @property
+    def snapshot(self) -> str | None:
+        """The commit of the source the run started from, where it is known."""
+        raise NotImplementedError
+
+    @property
+    def source_tree(self) -> str | None:
+        """The tree id of the source."""
+        tree = (self.record.get("source") or {}).get("tree")
+        return tree if type(tree) is str else None
+
+    def part(self, name: str) -> bytes | None:
+        """The bytes of a part, None when the run has none of that name; raises DamagedRecord or DamagedStore."""
+        raise NotImplementedError
+
+    def value(self, name: str) -> Any:
+        """The decoded value of a JSON part (a list for `.jsonl`), None when there is none."""
+        data = self.part(name)
+        return None if data is None else decode_part(self.id, name, data)
+
+    def to_json(self, full: bool = True) -> dict[str, Any]:
+        """The run as the documented JSON object; `full` False is the shorter form that lists use."""
+        return describe(self.record, self.value, snapshot=self.snapshot, liveness=self.liveness, full=full)
+
+    def _read_record(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+
+class SealedRun(Run):
+    """A run behind a ref: a commit whose tree is the record."""
+
+    def __init__(self, objects: Objects, run_id: str, commit: str) -> None:
+        super().__init__(run_id)
+        self.commit: str = commit
+        self._objects = objects
+        self._header: Commit | None = None
+        self._summary: Summary | None = None
+        self.entries: dict[str, str] | None = None
+
+    @property
+    def header(self) -> Commit:
+        """The commit object; raises DamagedRecord when it is gone or not a commit."""
+        if self._header is None:
+            self._objects.load_commits([self])
+        if self._header is None:
+            raise self._damage()
+        return self._header
+
+    def set_header(self, header: Commit | None) -> None:
+        """Take the commit read for this run, None when there was none to read."""
+        self._header = header
+        if header is None:
+            self.problem = Problem("E010", f"its commit {self.commit[:12]} is missing or unreadable")
+            return
+        self._summary = decode_message(header.message.decode("utf-8", "surrogateescape"))
+        if self._summary is not None and self._summary.run_id != self.id:
+            self.problem = Problem("E012", f"its commit is the run {self._summary.run_id}")
+        elif self._summary is not None and self._summary.format > FORMAT:
+            self.problem = Problem("W012", f"written by a later gitrun (format {self._summary.format})")
+
+    @property
+    def summary(self) -> Summary:
+        if self._header is None and self.problem is None:
+            self._objects.load_commits([self])
+        if self._summary is None and self.problem is None:
+            self._summary = self._summary_of_record()
+        return self._summary or Summary(self.id, "damaged")
+
+    @property
+    def snapshot(self) -> str | None:
+        parents = self.header.parents
+        return parents[0] if parents else None
+
+    def part(self, name: str) -> bytes | None:
+        place = (self.record.get("parts") or {}).get(name)
+        if place is None:
+            return None
+        data = self._place(name, place)
+        self._check(name, hashlib.sha256(data).hexdigest(), place)
+        return data
+
+    def value(self, name: str) -> Any:
+        """As `Run.value`, shared between runs whose part is the same Git blob."""
+        place = (self.record.get("parts") or {}).get(name)
+        if type(place) is not dict or place.get("in") != "tree":
+            return super().value(name)
+        digest, value = self._objects.shared_value(self.id, self._entry(name), name)
+        self._check(name, digest, place)
+        return value
+
+    def _read_record(self) -> dict[str, Any]:
+        try:
+            data = self._objects.blob(self._entry("run.json"))
+            record = check_shape(check_readable(decode(data)))
+        except (KeyError, DecodeProblem, DamagedRecord) as problem:
+            self.problem = Problem("E011", f"run.json cannot be read: {problem}")
+            raise self._damage() from problem
+        except NewerFormat as problem:
+            self.problem = Problem("W012", problem.message)
+            raise
+        if record["id"] != self.id:
+            self.problem = Problem("E012", f"its run.json is the run {record['id']}")
+            raise self._damage()
+        return record
+
+    def _entry(self, name: str) -> str:
+        """The object id of a file of the record."""
+        if self.entries is None:
+            self.header  # noqa: B018  raises where there is no commit to read a tree from
+            self._objects.load_trees([self])
+        oid = (self.entries or {}).get(name)
+        if oid is None:
+            self.problem = Problem("E011", f"its tree holds no {name}")
+            raise self._damage()
+        return oid
+
+    def _place(self, name: str, place: Any) -> bytes:
+        try:
+            if place["in"] == "store":
+                return self._objects.from_store(place["chunks"], place["bytes"])
+            return self._objects.blob(self._entry(name))
+        except (KeyError, TypeError, ValueError) as problem:
+            self.problem = Problem("E014", f"{name} cannot be found: {problem}")
+            raise self._damage() from problem
+
+    def _check(self, name: str, digest: str, place: Any) -> None:
+        if digest != place.get("sha256"):
+            self.problem = Problem("E014", f"{name} is not what the record says")
+            raise self._damage()
+
+    def _summary_of_record(self) -> Summary | None:
+        """For a commit whose message is not ours: another wrapper around the same tree."""
+        try:
+            return decode_message(encode_message(self.record))
+        except GitrunError as problem:
+            self.problem = self.problem or Problem("E011", problem.message)
+            return None
+
+    def _damage(self) -> DamagedRecord:
+        what = self.problem.what if self.problem else "unreadable"
+        return DamagedRecord(
+            f"run {self.id} is damaged: {what}", kept="every other run is as it was", next="gitrun status"
+        )
+
+
+def decode_part(run_id: str, name: str, data: bytes) -> Any:
+    """The value of a JSON or JSON-lines part; raises DamagedRecord."""
+    try:
+        return decode_lines(data, MAX_BYTES) if name.endswith(".jsonl") else decode(data)
+    except DecodeProblem as problem:
+        raise DamagedRecord(f"run {run_id} is damaged: {name} cannot be read: {problem}") from problem

@@ -1,0 +1,106 @@
+"""Which names promise a secret: `--password`, `HF_TOKEN`, `dbPassword`, but not `--max-tokens`.
+
+A substring search for "token" or "key" redacts half of a machine-learning command line (`tokenizer`,
+`pad_token_id`, `--monkey`), and a record full of holes is no record. So a name is cut into words first
+(at separators and at changes of case), and each word is judged in its place: `password` anywhere is a
+secret unless the last word says that the value only describes one (`password_file`, `token_type`);
+`token` must come last and must not be a word of a vocabulary (`eos_token`).
+
+How sure the name makes us decides which values are spared: `true` is never a password, `--token 5`
+is a count, `--auth basic` is a method.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+
+NO, AUTH, TOKEN, CERTAIN = range(4)  # how sure the name alone makes us, least first
+
+_WORDS = r"[A-Z]{2,}(?![a-z])|[A-Z]?[a-z]+|[A-Z]+"
+_CERTAIN_ENDINGS = ("password", "passwd", "passphrase", "secret", "apikey", "accesskey", "privatekey", "secretkey")
+_CERTAIN_WORDS = {
+    "passwords", "secrets", "passcode", "credential", "credentials", "creds", "authorization", "cookie", "jwt",
+    "authkey", "apikeys", "dbpass", "userpass", "pgpass",
+}  # fmt: skip
+_CERTAIN_PAIRS = {
+    *((kind, key) for key in ("key", "keys") for kind in (
+        "api", "access", "private", "secret", "auth", "encryption", "signing", "account", "master", "ssh", "deploy",
+        "storage", "shared",
+    )),
+    *((whose, "pass") for whose in (
+        "db", "database", "user", "admin", "root", "mysql", "postgres", "pg", "redis", "mongo", "smtp", "mail",
+        "email", "ftp", "ssh", "http", "https", "proxy", "login", "account", "service", "basic",
+    )),
+    ("github", "pat"), ("gitlab", "pat"), ("gh", "pat"), ("ext", "pat"), ("git", "pat"),
+    *((kind, "tokens") for kind in ("api", "access", "auth", "bearer", "refresh", "secret")),
+}  # fmt: skip
+_TOKEN_WORDS = {
+    kind + "token" for kind in (
+        "", "auth", "access", "api", "bearer", "refresh", "session", "id", "csrf", "xsrf", "bot", "user", "git",
+        "github", "gitlab", "hf", "hub", "oauth", "personal", "wandb",
+    )
+}  # fmt: skip
+# Before `token`: parts of a vocabulary and of counting, where the value is text or a number, not a key.
+_VOCABULARY = {
+    "pad", "padding", "eos", "bos", "unk", "unknown", "sep", "cls", "mask", "special", "image", "video", "audio",
+    "start", "stop", "end", "begin", "sos", "eot", "eom", "prompt", "first", "last", "next", "prev", "previous", "per",
+    "each", "max", "min", "num", "n", "new", "think", "added", "additional", "separator", "decoder", "forced", "text",
+    "context", "blank", "newline", "placeholder", "word", "sub", "tool", "turn", "single", "every", "class", "register",
+}  # fmt: skip
+# As the last word: the value tells about a secret, or where one lies.
+_DESCRIBES = {
+    "file", "files", "filename", "path", "paths", "dir", "directory", "sock", "socket", "name", "names", "type",
+    "length", "len", "size", "count", "policy", "ttl", "timeout", "expiry", "expires", "expiration", "min", "max",
+    "prompt", "manager", "store", "backend", "provider", "engine", "mode", "class", "enabled", "required", "version",
+    "field", "header", "url", "uri", "endpoint", "hint", "strength", "rotation", "scope", "algorithm", "env",
+}  # fmt: skip
+# As the first word: the option switches something and takes no secret.
+_SWITCHES = {
+    "no", "without", "skip", "disable", "ask", "prompt", "num", "max", "min", "n", "is", "has", "show", "hide",
+    "require", "requires", "allow", "check", "validate", "count",
+}  # fmt: skip
+_NO_VALUE = {
+    "", "true", "false", "yes", "no", "on", "off", "none", "null", "nil", "undefined", "default", "auto", "disabled",
+    "enabled", "required", "-",
+}  # fmt: skip
+
+
+def certainty(name: str) -> int:
+    """How sure `name` alone makes us that its value is a secret: NO, AUTH, TOKEN or CERTAIN."""
+    words = [word.lower() for word in re.findall(_WORDS, name[-256:])]
+    if not words or words[-1] in _DESCRIBES or words[0] in _SWITCHES:
+        return NO
+    pairs = set(pairwise(words))
+    if any(word in _CERTAIN_WORDS or word.endswith(_CERTAIN_ENDINGS) for word in words) or pairs & _CERTAIN_PAIRS:
+        return CERTAIN
+    last, before = words[-1], words[-2] if len(words) > 1 else ""
+    if last in _TOKEN_WORDS and before not in _VOCABULARY:
+        return TOKEN
+    if last == "pwd" and before:  # PWD and OLDPWD are directories
+        return CERTAIN
+    return AUTH if last in ("auth", "bearer") else NO
+
+
+def is_secret(name: str, value: str) -> bool:
+    """Whether `value` under `name` is a secret; switches, references (`$TOKEN`) and placeholders are not."""
+    sure = certainty(name)
+    if sure == NO or not has_content(value):
+        return False
+    if sure == CERTAIN:
+        return True
+    if sure == TOKEN:
+        return re.fullmatch(r"[-+]?[0-9.]{1,7}", value) is None
+    return ":" in value or (len(value) >= 8 and re.search("[0-9]", value) is not None) or len(value) >= 16
+
+
+def has_content(value: str) -> bool:
+    """Whether a value says anything at all: not a switch, a reference, a placeholder or asterisks."""
+    if len(value) < 12 and value.lower() in _NO_VALUE:
+        return False
+    return not value.startswith(("$", "<secret:")) and value.strip("*") != ""
+
+
+def placeholder(name: str) -> bytes:
+    """What stands where a secret stood: `<secret:NAME>`; nothing of the value is in it, nor a hash of it."""
+    return b"<secret:" + re.sub(r"[^A-Za-z0-9_.-]", "", name)[:64].strip("-.").encode("ascii") + b">"

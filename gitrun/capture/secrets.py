@@ -1,0 +1,263 @@
+"""Replaces secrets before anything is stored, hashed or shown: `--password x` becomes `--password <secret:password>`.
+
+A secret that reaches an archive is there for ever and travels with every push, so replacing must come
+first; even a hash of one would let others test guesses. There are four ways to know one, tried in this order:
+
+1. the value of a variable whose name promises a secret, wherever it occurs (`<secret:HF_TOKEN>`, which
+   tells a replay where to ask for it);
+2. the name an option, an assignment or a key gives it (secret_names);
+3. its own shape (secret_formats);
+4. the password of a URL.
+
+Everything is done on bytes, in time linear in their number, and text without any of the tell-tale words
+costs a few substring searches and no regular expression.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from gitrun.capture.secret_formats import redact_formats
+from gitrun.capture.secret_names import CERTAIN, certainty, has_content, is_secret, placeholder
+
+Text = TypeVar("Text", str, bytes)
+
+MIN_VARIABLE_CHARS = 8
+MAX_DEPTH = 64
+# Values too common to be looked for in a whole command line, though they stand under a secret's name.
+_COMMON = {"password", "passw0rd", "postgres", "changeme", "anonymous", "localhost", "username", "training"}
+
+_KEYWORDS = (b"pass", b"secret", b"token", b"key", b"cred", b"auth", b"cookie", b"jwt", b"pwd", b"pat", b"bearer")
+_KEYWORD = rb"(?<!<)(?i:pass|secret|token|key|cred|auth|cookie|jwt|pwd|pat|bearer)"
+_NAME_CHARS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-"
+_NAME_AFTER = rb"([A-Za-z0-9_.\-]{0,40})([\"'\]]{0,2})(\s{0,2})(=|:)(\s{0,2})"
+_VALUE = rb"\"(?P<double>[^\"\\]*(?:\\.[^\"\\]*)*)|'(?P<single>[^']*)|(?P<bare>[^\s\"'&;,)}\]]{1,256})"
+_BARE_REST = rb"[^\s\"'&;,)}\]]*"
+_LINE, _LINE_REST = rb"(?P<line>[^\r\n\"']{1,256})", rb"[^\r\n\"']*"
+_OPTION = rb"(-{0,2})([A-Za-z_][A-Za-z0-9_.\-/@+]{0,255})=(?s:(.*))"
+
+
+class Redacted(NamedTuple):
+    """A command line without its secrets, and the names of those that were replaced."""
+
+    argv: list[bytes]
+    names: list[str]
+
+
+class Redactor:
+    """Knows the secrets of one environment, and remembers in `names` which ones it has met."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self.names: set[str] = set()
+        self._variables = secret_variables(environ)
+
+    def argv(self, argv: Sequence[bytes]) -> list[bytes]:
+        """A command line: values of options with secret names, in one word or two, and what `text` finds."""
+        redacted: list[bytes] = []
+        curl = bool(argv) and os.path.basename(argv[0]) in (b"curl", b"wget")
+        pending = ""  # the secret name of an option whose value is the next word
+        for word in argv:
+            plain = self._known(word)
+            if redacted and redacted[-1] == b"-c":
+                plain = self._found(plain)  # source code, not one assignment
+            elif pending and not re.match(rb"--|-[A-Za-z]\Z", word) and is_secret(pending, _latin(plain)):
+                plain = self._hole(pending)
+            elif curl and redacted and redacted[-1] in (b"-u", b"--user", b"--proxy-user"):
+                plain = self._after_colon(plain)
+            else:
+                plain = self._word(plain)
+            redacted.append(plain)
+            pending = _option_name(word)
+        return redacted
+
+    def value(self, name: str, value: Any) -> Any:
+        """The value of a variable or a key of configuration; anything but text and numbers is returned as it is."""
+        if isinstance(value, str | bytes):
+            data = _encode(value) if isinstance(value, str) else value
+            known = self._known(data)
+            plain = self._hole(name) if is_secret(name, _latin(known)) else self._found(known)
+            return value if plain == data else _decode(plain) if isinstance(value, str) else plain
+        if isinstance(value, int | float) and not isinstance(value, bool) and is_secret(name, str(value)):
+            return self._hole(name).decode("ascii")
+        return value
+
+    def text(self, text: Text) -> Text:
+        """Any text: assignments, headers, known formats, URLs and the environment's own secrets."""
+        if isinstance(text, str):
+            data = _encode(text)
+            plain = self._found(self._known(data))
+            return text if plain == data else _decode(plain)
+        return self._found(self._known(text))
+
+    def tree(self, value: Any, name: str = "", depth: int = 0) -> Any:
+        """Nested dicts and lists with every leaf judged by the names that lead to it, joined with dots."""
+        if depth > MAX_DEPTH:
+            return "<nested too deeply>"
+        if isinstance(value, dict):
+            return {
+                self.text(key) if isinstance(key, str) else key: self.tree(
+                    item, f"{name}.{key}" if name else str(key), depth + 1
+                )
+                for key, item in value.items()
+            }
+        if isinstance(value, list | tuple):
+            return [self.tree(item, name, depth + 1) for item in value]
+        return self.value(name, value)
+
+    def _word(self, word: bytes) -> bytes:
+        """One word that may be `--name=value` or `NAME=value`; the value is the whole rest."""
+        if b"=" in word and _has_keyword(word):
+            match = re.fullmatch(_OPTION, word)
+            if match and is_secret(_latin(match[2]), _latin(match[3])):
+                return match[1] + match[2] + b"=" + self._hole(_latin(match[2]))
+        return self._found(word)
+
+    def _after_colon(self, word: bytes) -> bytes:
+        """curl's `user:password`; a pair of numbers is a user and a group."""
+        user, colon, password = word.partition(b":")
+        if not colon or not has_content(_latin(password)) or (user.isdigit() and password.isdigit()):
+            return word
+        return user + colon + self._hole("user")
+
+    def _known(self, data: bytes) -> bytes:
+        """`data` without the values of the environment's secret variables."""
+        for value, name in self._variables:
+            if value in data:
+                data = data.replace(value, self._hole(name))
+        return data
+
+    def _known_in(self, data: bytes) -> bool:
+        return any(value in data for value, _ in self._variables)
+
+    def _found(self, data: bytes) -> bytes:
+        """`data` without what names and shapes give away."""
+        data = redact_formats(data, self.names)
+        if (b"=" in data or b":" in data) and _has_keyword(data):
+            data = self._assignments(data)
+        return data
+
+    def _assignments(self, data: bytes) -> bytes:
+        """`name=value`, `"name": "value"` and `Name: value` inside a longer text."""
+        kept: list[bytes] = []
+        at = 0
+        after = re.compile(_NAME_AFTER)
+        for keyword in re.finditer(_KEYWORD, data):
+            if keyword.start() < at:
+                continue
+            match = after.match(data, keyword.end())
+            if match is None:
+                continue
+            left = data[max(at, keyword.start() - 64) : keyword.start()]
+            before = left[len(left.rstrip(_NAME_CHARS)) :]
+            name = _latin(before + keyword[0] + match[1]).lstrip("-.")
+            found = _assigned(name, data, match)
+            if found is not None:
+                start, end = found
+                kept += [data[at:start], self._hole(name)]
+                at = end
+        return b"".join(kept) + data[at:]
+
+    def _hole(self, name: str) -> bytes:
+        data = _encode(name)
+        if self._known_in(data) or redact_formats(data, set()) != data:
+            name = "name"  # a secret stands in the very name
+        hole = placeholder(name)
+        self.names.add(hole[8:-1].decode("ascii"))
+        return hole
+
+
+def redact_argv(argv: Sequence[bytes], environ: Mapping[str, str]) -> Redacted:
+    """The command line without secrets; see the module for what counts as one."""
+    redactor = Redactor(environ)
+    return Redacted(redactor.argv(argv), sorted(redactor.names))
+
+
+def redact_value(name: str, value: Any, environ: Mapping[str, str] | None = None) -> Any:
+    """One value that has a name."""
+    return Redactor(environ or {}).value(name, value)
+
+
+def redact_text(text: Text, environ: Mapping[str, str] | None = None) -> Text:
+    """Text of any kind, such as the URL of a remote."""
+    return Redactor(environ or {}).text(text)
+
+
+def redact_tree(value: Any, environ: Mapping[str, str] | None = None) -> Any:
+    """Nested configuration."""
+    return Redactor(environ or {}).tree(value)
+
+
+def secret_variables(environ: Mapping[str, str]) -> list[tuple[bytes, str]]:
+    """(value, name) of every variable whose name promises a secret, longest value first.
+
+    Values under eight characters, all digits or common words would hit too much that is no secret.
+    """
+    found = []
+    for name, value in environ.items():
+        if len(value) < MIN_VARIABLE_CHARS or not _has_keyword(name.encode("utf-8", "replace")):
+            continue
+        if is_secret(name, value) and not value.isdigit() and value.lower() not in _COMMON:
+            found.append((os.fsencode(value), name))
+    return sorted(found, key=lambda pair: (-len(pair[0]), pair[1]))
+
+
+def _assigned(name: str, data: bytes, match: re.Match[bytes]) -> tuple[int, int] | None:
+    """Where the secret value of an assignment lies, or None when there is none.
+
+    Source code passed to `python -c` must survive: an unquoted value counts only where it is written
+    without spaces around `=` and cannot be an expression, and prose (`the next token: 5`) only where
+    the name is certain.
+    """
+    sure = certainty(name)
+    quoted_name, colon = bool(match[2]), match[4] == b":"
+    if sure < (CERTAIN if colon and not quoted_name else 1):
+        return None
+    header = colon and name.lower().endswith(("authorization", "cookie"))
+    value = re.compile(_LINE if header else _VALUE).match(data, match.end())
+    if value is None:
+        return None
+    group = value.lastgroup or 0
+    text = _latin(value[group])
+    if group == "bare":
+        spaced = match[4] == b"=" and (match[3] or match[5])
+        code = "(" in text or "[" in text or text == name.rpartition(".")[2]
+        vague = sure < CERTAIN and (len(text) < 16 or re.search("[0-9]", text) is None)
+        if spaced or code or vague:
+            return None
+    if not is_secret(name, text):
+        return None
+    # only the start of an unquoted value was looked at, so that refusing many of them stays cheap
+    rest = re.compile(_LINE_REST if header else _BARE_REST).match(data, value.end(group))
+    end = rest.end() if rest and group in ("bare", "line") else value.end(group)
+    return value.start(group), end
+
+
+def _has_keyword(data: bytes) -> bool:
+    lowered = data.lower()
+    return any(keyword in lowered for keyword in _KEYWORDS)
+
+
+def _option_name(word: bytes) -> str:
+    """The name of an option that takes its value from the next word, when that value would be a secret."""
+    if not word.startswith(b"-") or not _has_keyword(word[:256]):
+        return ""
+    match = re.fullmatch(rb"--?([A-Za-z][A-Za-z0-9_.-]{0,63})", word)
+    return _latin(match[1]) if match and certainty(_latin(match[1])) else ""
+
+
+def _latin(data: bytes) -> str:
+    return data.decode("latin-1")
+
+
+def _encode(text: str) -> bytes:
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # a lone surrogate that stands for no byte, as JSON may hold
+        return text.encode("utf-8", "surrogatepass")
+
+
+def _decode(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")

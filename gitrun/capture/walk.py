@@ -1,0 +1,266 @@
+"""One walk over a worktree: what on disk differs, or may differ, from the index.
+
+Problem: at 200,000 files every Python call per file counts, and git has threads for this.
+Idea: the names of a directory and the names in the index are compared as sets; only tracked names
+are looked at one by one, with a stat relative to the open directory and three comparisons; what
+matches its index entry exactly costs nothing further.
+Reason: the result is as long as the change, not as the repository.
+
+A file whose entry is as young as the index itself may have changed within the clock's tick ("racily
+clean" in Git's words), so it counts as a suspect and its bytes decide.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import NamedTuple
+
+from gitrun.capture.trackers import EVENTS, tracker_marks
+from gitrun.files.names import is_git_directory
+from gitrun.git.ignore import IgnoreRules
+from gitrun.git.index import MODE, Entry, Files, Index
+
+GITLINK = 0o160000
+_S = 1_000_000_000
+_KIND_AND_X = 0o170100  # what Git keeps of a mode
+
+
+class Suspect(NamedTuple):
+    """A tracked path whose stat data does not prove it unchanged; `found` is what is there now."""
+
+    path: bytes
+    entry: Entry
+    found: os.stat_result
+
+
+class Walked(NamedTuple):
+    """What a walk found, in no particular order; directories end in a slash.
+
+    `missing` are tracked paths that are not there (or are a directory or a device now),
+    `missing_below` tracked directories that are not there at all, `submodules` gitlinks of the
+    index that are directories, `embedded` untracked directories that are repositories, `trackers`
+    what an experiment tracker wrote, `unreadable` directories that cannot be listed, `refused`
+    untracked names that some system takes for `.git`, `bare` directories with nothing in them that
+    is source, `attributes` directories with an untracked .gitattributes.
+    """
+
+    suspects: list[Suspect]
+    missing: list[tuple[bytes, Entry]]
+    missing_below: list[bytes]
+    untracked: list[tuple[bytes, os.stat_result]]
+    submodules: list[tuple[bytes, Entry]]
+    embedded: list[bytes]
+    trackers: list[bytes]
+    unreadable: list[bytes]
+    refused: list[bytes]
+    bare: list[bytes]
+    attributes: list[bytes]
+
+
+class StatRules(NamedTuple):
+    """How far the index's stat data is believed: core.trustctime and core.checkStat."""
+
+    ctime: bool = True
+    inode: bool = True
+
+
+def walk(
+    top: bytes,
+    index: Index,
+    rules: IgnoreRules,
+    trust: StatRules = StatRules(),  # noqa: B008  # it is a frozen value
+    *,
+    skip: frozenset[bytes] = frozenset(),
+    plain: frozenset[bytes] = frozenset(),
+) -> Walked:
+    """Compare the worktree `top` (with a trailing slash) with its index; raises OSError when it cannot be listed.
+
+    Directories in `skip` are not entered; those in `plain` are no repositories, whatever they hold.
+    """
+    work = _Walk(top, index, rules, trust, skip, plain)
+    work.enter(b"")
+    while work.todo:
+        directory = work.todo.pop()
+        try:
+            work.enter(directory)
+        except PermissionError:
+            work.found.unreadable.append(directory)
+            work.found.missing_below.append(directory)
+        except OSError:
+            work.found.missing_below.append(directory)  # gone, or something else, since its name was read
+    return work.found
+
+
+class _Walk:
+    def __init__(
+        self,
+        top: bytes,
+        index: Index,
+        rules: IgnoreRules,
+        trust: StatRules,
+        skip: frozenset[bytes],
+        plain: frozenset[bytes],
+    ) -> None:
+        self.top = top
+        self.index = index
+        self.rules = rules
+        self.trust = trust
+        self.skip = skip
+        self.plain = plain
+        self.todo: list[bytes] = []
+        self.found = Walked([], [], [], [], [], [], [], [], [], [], [])
+
+    def enter(self, directory: bytes) -> None:
+        """Look at one directory; those below it go onto `todo`."""
+        path = self.top + directory
+        names = set(os.listdir(path))
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            self._look(directory, names, fd)
+        finally:
+            os.close(fd)
+
+    def _look(self, directory: bytes, names: set[bytes], fd: int) -> None:
+        tracked = self.index.files.get(directory)
+        below = self.index.below.get(directory)
+        if tracked is None:
+            others = names
+            if directory and below is None and self._is_whole(directory, names):
+                return
+        else:
+            others = names.difference(tracked)
+            self._compare(directory, tracked, names, fd, others)
+        if below is not None:
+            self.found.missing_below.extend([directory + name + b"/" for name in below - names])
+        if others and self._sort_others(directory, others, below or set(), fd):
+            return
+        if directory and (tracked is None or tracked.keys().isdisjoint(names)):
+            if not self.rules.is_inside_ignored(directory):
+                self.found.bare.append(directory)
+
+    def _is_whole(self, directory: bytes, names: set[bytes]) -> bool:
+        """Whether an untracked directory is to be taken, or left out, as one thing."""
+        if b".git" in names and directory not in self.plain and is_repository(self.top + directory):
+            self.found.embedded.append(directory)
+            return True
+        marks = tracker_marks(directory, names, self.top)
+        if marks is None:
+            self.found.trackers.append(directory)
+            return True
+        self.found.trackers.extend(directory + name for name in marks)
+        names -= marks
+        return False
+
+    def _compare(self, directory: bytes, tracked: Files, names: set[bytes], fd: int, others: set[bytes]) -> None:
+        """Find the tracked files of one directory that are not proved unchanged: the hot loop."""
+        look = os.stat
+        index_mtime = self.index.mtime_ns
+        for name, entry in tracked.items():
+            if name not in names:
+                self.found.missing.append((directory + name, entry))
+                continue
+            try:
+                found = look(name, dir_fd=fd, follow_symlinks=False)
+            except FileNotFoundError:
+                self.found.missing.append((directory + name, entry))
+                continue
+            mtime = found.st_mtime_ns
+            if (
+                mtime == entry[2] * _S + entry[3]
+                and mtime < index_mtime
+                and found.st_ctime_ns == entry[0] * _S + entry[1]
+                and found.st_size & 0xFFFFFFFF == entry[6]
+                and found.st_ino & 0xFFFFFFFF == entry[4]
+                and found.st_mode & _KIND_AND_X == entry[5] & _KIND_AND_X
+            ):
+                continue
+            self._suspect(directory, name, entry, found, others)
+
+    def _suspect(
+        self, directory: bytes, name: bytes, entry: Entry, found: os.stat_result, others: set[bytes]
+    ) -> None:
+        kind = stat.S_IFMT(found.st_mode)
+        if kind in (stat.S_IFREG, stat.S_IFLNK):
+            if not _is_unchanged(found, entry, self.index.mtime_ns, self.trust):
+                self.found.suspects.append(Suspect(directory + name, entry, found))
+        elif kind == stat.S_IFDIR and entry[MODE] == GITLINK:
+            self.found.submodules.append((directory + name, entry))
+        else:
+            self.found.missing.append((directory + name, entry))
+            if kind == stat.S_IFDIR:
+                others.add(name)
+
+    def _sort_others(self, directory: bytes, others: set[bytes], below: set[bytes], fd: int) -> bool:
+        """Sort what the index has no entry for; whether any of it is, or may hold, source."""
+        any_source = False
+        for name in others:
+            if name == b".git":
+                continue
+            if name == b".gitattributes":
+                self.found.attributes.append(directory)
+            try:
+                found = os.stat(name, dir_fd=fd, follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            if stat.S_ISDIR(found.st_mode):
+                any_source |= self._is_to_enter(directory, name, name in below)
+                continue
+            if name in below:
+                self.found.missing_below.append(directory + name + b"/")
+            if not (stat.S_ISREG(found.st_mode) or stat.S_ISLNK(found.st_mode)):
+                continue  # a FIFO, a socket or a device: Git has no such thing
+            if self.rules.is_ignored(directory, name, False) or self._is_refused(directory, name):
+                continue
+            if name.startswith(EVENTS):
+                self.found.trackers.append(directory + name)
+            else:
+                self.found.untracked.append((directory + name, found))
+                any_source = True
+        return any_source
+
+    def _is_to_enter(self, directory: bytes, name: bytes, is_tracked: bool) -> bool:
+        path = directory + name + b"/"
+        if path in self.skip or self._is_refused(directory, name):
+            return False
+        if not is_tracked and self.rules.is_ignored(directory, name, True):
+            return False
+        self.todo.append(path)
+        return True
+
+    def _is_refused(self, directory: bytes, name: bytes) -> bool:
+        """Whether no tree may hold `name`, because some system opens `.git` under it."""
+        if (b"." not in name and b"~" not in name) or not is_git_directory(name):
+            return False
+        self.found.refused.append(directory + name)
+        return True
+
+
+def _is_unchanged(found: os.stat_result, entry: Entry, index_mtime: int, trust: StatRules) -> bool:
+    """The question again for links, whose mode means nothing, and with the trust a repository's settings leave."""
+    mtime = found.st_mtime_ns
+    if mtime >= index_mtime or found.st_size & 0xFFFFFFFF != entry[6]:
+        return False
+    if trust.ctime and found.st_ctime_ns != entry[0] * _S + entry[1]:
+        return False
+    if trust.inode:
+        same = mtime == entry[2] * _S + entry[3] and found.st_ino & 0xFFFFFFFF == entry[4]
+    else:
+        # core.checkStat=minimal: whole seconds are all that every writer of this index keeps.
+        same = mtime // _S == entry[2] and mtime // _S < index_mtime // _S
+    mask = 0o170000 if stat.S_ISLNK(found.st_mode) else _KIND_AND_X
+    return same and found.st_mode & mask == entry[5] & mask
+
+
+def is_repository(directory: bytes) -> bool:
+    """Whether `directory` (with a trailing slash) holds a `.git` that is one, at a glance."""
+    entry = directory + b".git"
+    try:
+        if stat.S_ISDIR(os.stat(entry).st_mode):
+            return all(os.path.lexists(entry + b"/" + name) for name in (b"HEAD", b"objects", b"refs"))
+        with open(entry, "rb") as file:
+            return file.read(8) == b"gitdir: "
+    except OSError:
+        return False
+
+

@@ -1,0 +1,51 @@
+"""`gitrun checkout`: the exact files of a run in a fresh directory."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from gitrun.archive.archive import Archive
+from gitrun.archive.harmless import harmless
+from gitrun.archive.run import Run
+from gitrun.archive.selectors import resolve
+from gitrun.cli.common import RUN_HELP, open_archive
+from gitrun.model.ids import short
+from gitrun.replay.checkout import checkout as check_out
+from gitrun.replay.source import of_run
+from gitrun.ui.terminal import stderr, stdout
+
+_DIR_HELP = "A new or empty directory; by default <worktree>-<run> beside the worktree."
+
+
+def register(app: typer.Typer) -> None:
+    """Add `checkout` to the application."""
+    app.command("checkout")(checkout)
+
+
+def checkout(
+    run: Annotated[str, typer.Argument(metavar="RUN", help=RUN_HELP)],
+    directory: Annotated[str | None, typer.Argument(metavar="DIR", help=_DIR_HELP)] = None,
+) -> None:
+    """Write the exact files a run started from to a fresh directory, and print that directory alone.
+
+    Nothing is ever overwritten. The directory has a .git of its own that answers as it did then;
+    it borrows its objects from the archive. Roots that lay outside the worktree go to DIR.roots.
+    """
+    with open_archive() as archive:
+        found = resolve(archive, run)
+        target = _default(archive, found) if directory is None else directory
+        made = check_out(archive, of_run(found), target, archive.monitor)
+    for n, root in sorted(made.roots.items()):
+        stderr().line(f"gitrun: root {n} lay outside the worktree; it is in {harmless(root)}")
+    stdout().data(os.fsencode(made.directory) + b"\n")
+
+
+def _default(archive: Archive, run: Run) -> str:
+    """`<worktree>-<run>` beside the worktree: inside it, the next snapshot would take the checkout for source."""
+    around = archive.here or archive.repo
+    if around.worktree is None:
+        return os.path.abspath(f"run-{short(run.id)}")
+    return f"{around.worktree.rstrip('/')}-{short(run.id)}"

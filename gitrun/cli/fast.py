@@ -1,0 +1,191 @@
+"""`gitrun record` without typer: from the command line to the recorder in as few milliseconds as possible.
+
+Everything that is imported here delays the user's command, so messages are written by hand and the rest of the
+command line is loaded only to report a bug. gitrun's own lines go to stderr: one when the command starts, one
+when it has ended.
+"""
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from gitrun.cli.options import parse_record, record_help
+from gitrun.errors import GitrunError, UsageError
+from gitrun.monitor import Monitor
+from gitrun.recording.signals import Inherited, inherited
+
+if TYPE_CHECKING:
+    from gitrun.recording.request import Recorded, RecordRequest, Started
+
+NOT_STARTED, INTERRUPTED, BUG = 125, 130, 70
+
+
+def main(words: list[str]) -> int:
+    """Runs `gitrun record WORDS`; the exit status for the shell."""
+    found = inherited()
+    try:
+        return _main([os.fsencode(word) for word in words], found)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except GitrunError as problem:
+        say(f"gitrun: {problem}")
+        if problem.kept:
+            say(f"  kept: {problem.kept}")
+        if problem.next:
+            say(f"  next: {problem.next}")
+        return NOT_STARTED  # whatever it was, the command was not started
+    except Exception as bug:
+        from gitrun.cli.problems import report_bug  # brings the terminal along; a bug is worth it
+
+        report_bug(bug)
+        return BUG
+
+
+def _main(words: list[bytes], found: Inherited) -> int:
+    options, command = parse_record(words)
+    if options.get("help"):
+        print(record_help(), end="")
+        return 0
+    if not command:
+        raise UsageError("record needs a command", next="gitrun record -- COMMAND")
+    if os.environ.get("GITRUN_DISABLE", "0") not in ("", "0"):
+        return _unrecorded(command, found)
+    environ = dict(os.environ)
+    if "archive" in options:
+        environ["GITRUN_ARCHIVE"] = os.path.abspath(os.fsdecode(_bytes(options["archive"])))
+    quiet = bool(options.get("quiet")) or environ.get("GITRUN_QUIET", "0") not in ("", "0")
+    return _record(options, command, environ, found, Lines(quiet))
+
+
+def _unrecorded(command: list[bytes], found: Inherited) -> int:
+    from gitrun.recording.unrecorded import cannot_start, run_unrecorded
+
+    try:
+        run_unrecorded(command, found)
+    except OSError as problem:
+        code, line = cannot_start(command, problem.errno or 0, problem.strerror or str(problem))
+        say(f"gitrun: {line}")
+        return code
+
+
+def _record(
+    options: Mapping[str, bytes | bool | list[bytes]],
+    command: list[bytes],
+    environ: dict[str, str],
+    found: Inherited,
+    lines: "Lines",
+) -> int:
+    from gitrun.recording.record import record
+    from gitrun.recording.request import RecordRequest
+
+    request = RecordRequest(
+        command,
+        name=_text(options.get("name")),
+        tags=tuple(map(os.fsdecode, _list(options.get("tags")))),
+        note=_text(options.get("note")),
+        group=_text(options.get("group")),
+        config_files=tuple(_list(options.get("config_files"))),
+        inputs=tuple(_list(options.get("inputs"))),
+        id_file=_text(options.get("id_file")),
+        owns_process=True,
+        on_start=lines.started,
+    )
+    if options.get("isolate") or options.get("at"):
+        request = _isolated(request, _text(options.get("at")), environ, lines)
+    try:
+        done = record(request, environ, lines, found)
+    except OSError as problem:  # the command was to run unrecorded, and cannot be executed
+        from gitrun.recording.unrecorded import cannot_start
+
+        code, line = cannot_start(command, problem.errno or 0, problem.strerror or str(problem))
+        say(f"gitrun: {line}")
+        return code
+    lines.ended(done)
+    return done.exit_code
+
+
+def _isolated(request: "RecordRequest", at: str | None, environ: dict[str, str], lines: "Lines") -> "RecordRequest":
+    """The same request in a directory of its own; what it imports is not on the way of an ordinary run."""
+    import time
+
+    from gitrun.archive.archive import Archive
+    from gitrun.model.ids import new_run_id
+    from gitrun.replay.isolate import isolate
+
+    run_id = new_run_id(time.time(), os.urandom(4))
+    with Archive.open(os.getcwd(), environ, lines) as archive:
+        place = isolate(archive, run_id, os.getcwd(), at, lines)
+    return request._replace(run_id=run_id, workdir=place.workdir, worktree=place.directory, source=place.snapshot)
+
+
+class Lines(Monitor):
+    """gitrun's own lines on stderr."""
+
+    def __init__(self, quiet: bool) -> None:
+        self.quiet = quiet
+
+    def warn(self, code: str, message: str) -> None:
+        """Problems are said even when quiet: a run that is not what the user thinks it is must not be a secret."""
+        say(f"gitrun: {message}")
+
+    def started(self, run: "Started") -> None:
+        """The line before the command's own output."""
+        if not self.quiet:
+            changed = "no changes" if not run.changes else f"{run.changes} changed file{'s'[: run.changes != 1]}"
+            say(f"gitrun: recording {run.run_id} ({changed})")
+
+    def ended(self, run: "Recorded") -> None:
+        """The line after it."""
+        if run.failure:
+            say(f"gitrun: {run.failure}")
+        if not run.sealed:
+            say(f"gitrun: {run.run_id} is not sealed: {run.problem}; all of it is kept, next: gitrun recover")
+            return
+        if self.quiet:
+            return
+        took = "" if run.duration_s is None else f" in {duration(run.duration_s)}"
+        left_out = f", {size(run.left_out_bytes)} left out" if run.left_out_bytes else ""
+        say(
+            f"gitrun: {run.run_id} {run.status}{took}, {size(run.stored_bytes)} stored{left_out},"
+            f" next: gitrun show {run.run_id[-6:]}"
+        )
+
+
+def say(line: str) -> None:
+    """One line on stderr, whole; a closed stderr is no reason to fail a run."""
+    try:
+        os.write(2, (line + "\n").encode("utf-8", "backslashreplace"))
+    except OSError:
+        pass  # nobody listens
+
+
+def duration(seconds: float) -> str:
+    """A duration as people say it."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+
+
+def size(number: int) -> str:
+    """A number of bytes as people say it."""
+    value = float(number)
+    for unit in ("bytes", "KiB", "MiB"):
+        if value < 1024:
+            return f"{value:.0f} {unit}" if unit == "bytes" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} GiB"
+
+
+def _bytes(value: bytes | bool | list[bytes] | None) -> bytes:
+    assert isinstance(value, bytes)
+    return value
+
+
+def _text(value: bytes | bool | list[bytes] | None) -> str | None:
+    return os.fsdecode(value) if isinstance(value, bytes) else None
+
+
+def _list(value: bytes | bool | list[bytes] | None) -> list[bytes]:
+    return value if isinstance(value, list) else []

@@ -1,0 +1,48 @@
+"""`gitrun recover`: seal what a dead recorder left behind, or what nobody can prove dead."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from gitrun.archive.harmless import harmless
+from gitrun.archive.selectors import resolve
+from gitrun.cli.common import RUN_HELP, open_archive
+from gitrun.errors import UsageError
+from gitrun.ui.terminal import stderr, stdout
+
+
+def register(app: typer.Typer) -> None:
+    """Add `recover` to the application."""
+    app.command("recover")(recover)
+
+
+def recover(
+    run: Annotated[str | None, typer.Argument(metavar="RUN", help=RUN_HELP)] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Seal RUN though nothing proves it dead, with the status `unknown`.")
+    ] = False,
+) -> None:
+    """Seal runs whose recorder is gone.
+
+    Each with the truth about how it ended. Without RUN every live directory is looked at and those proved
+    dead are sealed: their host, boot and processes are this machine's, and gone. A run that may be alive
+    elsewhere is left alone; `recover RUN --force` seals it all the same. Prints the id of each run it
+    sealed.
+    """
+    if force and run is None:
+        raise UsageError("--force needs the run it is about", next="gitrun status")
+    from gitrun.recording.recover import recover as recover_one  # no other family needs the recorder's room
+    from gitrun.recording.recover import recover_all
+
+    with open_archive(tidy=False) as archive:
+        if run is None:
+            recovered = recover_all(archive.repo, archive.environ, archive.monitor)
+        else:
+            one = recover_one(archive.repo, resolve(archive, run).id, archive.environ, archive.monitor, force=force)
+            recovered = [] if one is None else [one]
+    for sealed in recovered:
+        stdout().line(harmless(sealed.run_id))
+    if not recovered:
+        stderr().line("nothing to recover")

@@ -1,0 +1,218 @@
+"""Reading Git objects: through one `git cat-file --batch`, or dulwich where there is no git.
+
+The deltas, alternates, partial clones and damage of somebody's repository are Git's to understand;
+gitrun has no reader of its own. One process answers all questions, and a batch of questions is
+sent ahead of the answers so that the two sides work at the same time.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol
+
+from gitrun.errors import GitFailed
+from gitrun.git.executable import spawn_server
+
+if TYPE_CHECKING:
+    from dulwich.object_store import DiskObjectStore
+
+    from gitrun.git.repository import Repository
+
+# Unanswered questions must fit the smallest pipe there is (one page), or both sides could block.
+_AHEAD_BYTES = 4096
+_CHUNK = 1 << 18
+
+
+class ObjectReader(Protocol):
+    """Objects by id. An id that names nothing is a KeyError, also from the iterators."""
+
+    def read(self, oid: str) -> tuple[str, bytes]:
+        """The kind ("blob", "tree", "commit", "tag") and the content."""
+
+    def has(self, oid: str) -> bool:
+        """Whether the object is here."""
+
+    def size(self, oid: str) -> int:
+        """The size of the content in bytes."""
+
+    def many(self, oids: Iterable[str]) -> Iterator[tuple[str, str, bytes]]:
+        """(oid, kind, content) of each, in the order asked."""
+
+    def close(self) -> None:
+        """Let go of processes and files."""
+
+    def __enter__(self) -> ObjectReader: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def open_reader(repo: Repository, *, lazy_fetch: bool = False) -> ObjectReader:
+    """A reader of this repository's objects; in a partial clone it goes to the network only when `lazy_fetch`."""
+    if repo.git is not None:
+        return _GitReader(repo, lazy_fetch)
+    return _DulwichReader(repo)
+
+
+class _Closing:
+    def close(self) -> None:
+        raise NotImplementedError
+
+    def __enter__(self) -> ObjectReader:
+        return self  # type: ignore[return-value]  # both subclasses are readers
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class _Server:
+    """One cat-file process: a line with an id in, a header and perhaps content out."""
+
+    def __init__(self, repo: Repository, mode: str, lazy_fetch: bool) -> None:
+        assert repo.git is not None
+        env = repo.environment() if lazy_fetch else repo.environment(GIT_NO_LAZY_FETCH="1")
+        args = ["cat-file", mode]
+        self._pid, self._to, self._from = spawn_server(repo.git, args, repo.git_dir, env)
+        self._buffer = bytearray()
+
+    def ask(self, oid: str) -> None:
+        try:
+            os.write(self._to, oid.encode() + b"\n")
+        except BrokenPipeError:
+            raise GitFailed("git cat-file ended before it was asked", next="git fsck") from None
+
+    def header(self, oid: str) -> tuple[str, int]:
+        """The kind and size of the answer to the oldest question; KeyError when there is no such object."""
+        while (end := self._buffer.find(b"\n")) < 0:
+            self._fill(_CHUNK)
+        words = bytes(self._buffer[:end]).decode("utf-8", "replace").split(" ")
+        del self._buffer[: end + 1]
+        if len(words) != 3 or not words[2].isdigit():
+            raise KeyError(oid)
+        return words[1], int(words[2])
+
+    def content(self, size: int) -> bytes:
+        """The content after a header, and the newline that ends it."""
+        while len(self._buffer) <= size:
+            self._fill(max(_CHUNK, size + 1 - len(self._buffer)))
+        data = bytes(memoryview(self._buffer)[:size])
+        del self._buffer[: size + 1]
+        return data
+
+    def _fill(self, wanted: int) -> None:
+        if not (data := os.read(self._from, wanted)):
+            raise GitFailed("git cat-file ended in the middle of an answer", next="git fsck")
+        self._buffer += data
+
+    def close(self) -> None:
+        os.close(self._to)
+        os.close(self._from)
+        with suppress(ChildProcessError):  # SIGCHLD is ignored here, so nothing waits to be collected
+            os.waitpid(self._pid, 0)
+
+
+class _GitReader(_Closing):
+    def __init__(self, repo: Repository, lazy_fetch: bool) -> None:
+        self._repo = repo
+        self._lazy_fetch = lazy_fetch
+        self._servers: dict[str, _Server] = {}
+
+    def _server(self, mode: str) -> _Server:
+        if mode not in self._servers:
+            self._servers[mode] = _Server(self._repo, mode, self._lazy_fetch)
+        return self._servers[mode]
+
+    def read(self, oid: str) -> tuple[str, bytes]:
+        server = self._server("--batch")
+        server.ask(oid)
+        kind, size = server.header(oid)
+        return kind, server.content(size)
+
+    def has(self, oid: str) -> bool:
+        try:
+            self.size(oid)
+        except KeyError:
+            return False
+        return True
+
+    def size(self, oid: str) -> int:
+        server = self._server("--batch-check")
+        server.ask(oid)
+        return server.header(oid)[1]
+
+    def many(self, oids: Iterable[str]) -> Iterator[tuple[str, str, bytes]]:
+        # A server of its own: an iterator that is dropped half-way leaves its answers unread.
+        server = _Server(self._repo, "--batch", self._lazy_fetch)
+        try:
+            asked: deque[str] = deque()
+            limit = max(1, _AHEAD_BYTES // (self._repo.hash_len * 2 + 1))
+            for oid in oids:
+                server.ask(oid)
+                asked.append(oid)
+                if len(asked) >= limit:
+                    yield _answer(server, asked.popleft())
+            while asked:
+                yield _answer(server, asked.popleft())
+        finally:
+            server.close()
+
+    def close(self) -> None:
+        for server in self._servers.values():
+            server.close()
+        self._servers.clear()
+
+
+def _answer(server: _Server, oid: str) -> tuple[str, str, bytes]:
+    kind, size = server.header(oid)
+    return oid, kind, server.content(size)
+
+
+_KINDS = {1: "commit", 2: "tree", 3: "blob", 4: "tag"}
+
+
+class _DulwichReader(_Closing):
+    def __init__(self, repo: Repository) -> None:
+        self._store = dulwich_store(repo)
+
+    def read(self, oid: str) -> tuple[str, bytes]:
+        kind, data = self._raw(oid)
+        return _KINDS[kind], data
+
+    def has(self, oid: str) -> bool:
+        from dulwich.objects import ObjectID
+
+        return ObjectID(oid.encode()) in self._store
+
+    def size(self, oid: str) -> int:
+        return len(self._raw(oid)[1])
+
+    def many(self, oids: Iterable[str]) -> Iterator[tuple[str, str, bytes]]:
+        for oid in oids:
+            yield (oid, *self.read(oid))
+
+    def close(self) -> None:
+        self._store.close()
+
+    def _raw(self, oid: str) -> tuple[int, bytes]:
+        from dulwich.objects import ObjectID
+
+        try:
+            return self._store.get_raw(ObjectID(oid.encode()))
+        except KeyError:
+            raise KeyError(oid) from None
+
+
+def dulwich_store(repo: Repository) -> DiskObjectStore:
+    # dulwich takes 50 ms to import; only a reader without git pays for it.
+    from dulwich.object_format import get_object_format
+    from dulwich.object_store import DiskObjectStore
+
+    alternates = [p for p in repo.environ.get("GIT_ALTERNATE_OBJECT_DIRECTORIES", "").split(os.pathsep) if p]
+    return DiskObjectStore(repo.objects_dir, object_format=get_object_format(repo.object_format), alternates=alternates)

@@ -1,0 +1,316 @@
+"""Refs as files: the loose ones, packed-refs, and Git's lock protocol for changing both.
+
+The protocol (refs/files-backend.c): a ref is changed by whoever created `<ref>.lock`, packed-refs by
+whoever created `packed-refs.lock`; a new packed-refs is renamed into place whole. A ref is packed
+before its loose file goes, and leaves packed-refs before its loose file does when it is deleted.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import NamedTuple
+
+from gitrun.errors import DamagedRepository, GitrunError, from_os_error
+from gitrun.files.write import create, fsync_dir, make_dirs, write_all
+
+_HEADER = "# pack-refs with: peeled fully-peeled sorted \n"
+_POLL_S = 0.005
+
+
+class Change(NamedTuple):
+    """One ref from `old` (zeros: it does not exist) to `new` (None: it goes)."""
+
+    name: str
+    new: str | None
+    old: str
+
+
+class RefConflictError(GitrunError):
+    """A ref cannot have this name, because another one has a part of it."""
+
+
+def read_file(path: str) -> str | None:
+    """The text of a loose ref without its newline; None when there is no such file."""
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read(4096).rstrip("\n")
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        return None
+    except OSError as problem:
+        raise from_os_error(problem, "reading a ref") from problem
+
+
+def read_loose(common_dir: str, prefix: str) -> dict[str, str]:
+    """The text of every loose ref below the directory `prefix`, by full name."""
+    found: dict[str, str] = {}
+    pending = [prefix.rstrip("/")]
+    while pending:
+        directory = pending.pop()
+        try:
+            with os.scandir(os.path.join(common_dir, directory)) as entries:
+                for entry in entries:
+                    name = f"{directory}/{entry.name}"
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(name)
+                    elif not name.endswith(".lock") and (text := read_file(entry.path)) is not None:
+                        found[name] = text
+        except (FileNotFoundError, NotADirectoryError):
+            continue  # no ref has this prefix, or the last one has just gone
+    return found
+
+
+def read_packed(common_dir: str, prefix: str, digits: int) -> dict[str, str]:
+    """The lines of packed-refs whose names begin with `prefix`; `digits` is the length of an object id."""
+    return _select(_packed_text(common_dir), prefix, digits)
+
+
+def _select(text: str, prefix: str, digits: int) -> dict[str, str]:
+    first = text.find(f" {prefix}")
+    if first < 0:
+        return {}
+    if not _is_sorted(text):
+        lines = text.split("\n")
+    else:  # one stretch of lines holds them all, so 10,000 other refs cost one search
+        last = text.rfind(f" {prefix}")
+        lines = text[max(0, first - digits) : text.find("\n", last)].split("\n")
+    return {line[digits + 1 :]: line[:digits] for line in lines if line[digits + 1 :].startswith(prefix)}
+
+
+def _is_sorted(text: str) -> bool:
+    first = text.partition("\n")[0]
+    return first.startswith("#") and "sorted" in first.split()
+
+
+def _packed_text(common_dir: str) -> str:
+    try:
+        path = os.path.join(common_dir, "packed-refs")
+        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
+            return file.read()
+    except FileNotFoundError:
+        return ""
+    except OSError as problem:
+        raise from_os_error(problem, "reading packed-refs") from problem
+
+
+def commit(common_dir: str, changes: list[Change], digits: int, patience_s: float) -> bool:
+    """Make all `changes` or none; False when a ref was not at its old value. Raises RefConflictError, GitrunError."""
+    deadline = time.monotonic() + patience_s
+    locks: dict[str, int] = {}
+    try:
+        for change in sorted(
+            changes, key=lambda change: change.name
+        ):  # one order for everybody, so that two cannot wait for each other
+            locks[change.name] = take_lock(os.path.join(common_dir, change.name), deadline)
+        packed = _packed_text(common_dir)
+        for change in changes:
+            if (_current(common_dir, packed, change.name, digits) or "0" * digits) != change.old:
+                return False
+            if change.new is not None:
+                _check_conflicts(common_dir, packed, change.name, digits)
+        for change in changes:
+            if change.new is not None:
+                write_all(locks[change.name], change.new.encode() + b"\n")
+                os.fsync(locks[change.name])
+        for change in changes:
+            if change.new is not None:
+                _put(os.path.join(common_dir, change.name))
+        _delete(common_dir, [change.name for change in changes if change.new is None], digits, deadline)
+        return True
+    except OSError as problem:
+        raise from_os_error(problem, "writing refs") from problem
+    finally:
+        for name, fd in locks.items():
+            os.close(fd)
+            with suppress(FileNotFoundError):  # renamed into place
+                os.unlink(os.path.join(common_dir, name + ".lock"))
+
+
+def _current(common_dir: str, packed: str, name: str, digits: int) -> str | None:
+    loose = read_file(os.path.join(common_dir, name))
+    return _select(packed, name, digits).get(name) if loose is None else loose
+
+
+def _check_conflicts(common_dir: str, packed: str, name: str, digits: int) -> None:
+    parts = name.split("/")
+    for n in range(2, len(parts)):
+        if _current(common_dir, packed, above := "/".join(parts[:n]), digits) is not None:
+            raise RefConflictError(f"the ref {above} exists, so {name} cannot")
+    for below in (*read_loose(common_dir, name), *_select(packed, name + "/", digits)):
+        raise RefConflictError(f"the ref {below} exists, so {name} cannot")
+
+
+def _put(path: str) -> None:
+    try:
+        os.rename(path + ".lock", path)
+    except IsADirectoryError:
+        for directory, _, _ in os.walk(path, topdown=False):
+            os.rmdir(directory)  # what deleted refs leave behind; _check_conflicts saw no ref in it
+        os.rename(path + ".lock", path)
+
+
+def _delete(common_dir: str, names: list[str], digits: int, deadline: float) -> None:
+    gone = {name for name in names if read_packed(common_dir, name, digits).get(name)}
+    if gone:
+        path = os.path.realpath(os.path.join(common_dir, "packed-refs"))
+        os.close(take_lock(path, deadline))
+        try:
+            rewrite_packed(common_dir, {}, gone, digits)
+        finally:
+            os.unlink(path + ".lock")
+    for name in names:
+        with suppress(FileNotFoundError):  # it was in packed-refs alone
+            os.unlink(os.path.join(common_dir, name))
+
+
+def take_lock(path: str, deadline: float) -> int:
+    """Create `<path>.lock`, waiting until `deadline` (monotonic) for whoever has it; the open descriptor.
+
+    Raises GitrunError when it does not come free.
+    """
+    while True:
+        try:
+            return create(path + ".lock")
+        except FileNotFoundError:
+            make_dirs(os.path.dirname(path))
+        except FileExistsError:
+            if time.monotonic() > deadline:
+                raise lock_held(path) from None
+            time.sleep(_POLL_S)
+        except NotADirectoryError:
+            raise RefConflictError(f"a ref has a part of the name {path}") from None
+
+
+def lock_held(path: str) -> GitrunError:
+    """The problem of a lock that does not come free."""
+    return GitrunError(f"{path}.lock is held by another process", next=f"rm {path}.lock, if no git is running")
+
+
+def rewrite_packed(common_dir: str, added: dict[str, str], gone: Iterable[str], digits: int) -> None:
+    """Replace packed-refs by itself with `added` and without `gone`; the caller holds packed-refs.lock."""
+    old = _packed_text(common_dir)
+    header, lines = _split_packed(old, digits)
+    for name in gone:
+        lines.pop(name, None)
+    lines.update({name: f"{oid} {name}\n" for name, oid in added.items()})
+    ordered = [lines[name] for name in sorted(lines, key=os.fsencode)]
+    path = os.path.realpath(os.path.join(common_dir, "packed-refs"))
+    # The lock guards this name too, so what a killed writer left under it is simply written over.
+    temporary = path + ".gitrun"
+    with suppress(FileNotFoundError):
+        os.unlink(temporary)
+    fd = create(temporary)
+    try:
+        write_all(fd, "".join([header, *ordered]).encode("utf-8", "surrogateescape"))
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    os.rename(temporary, path)
+    fsync_dir(os.path.dirname(path))
+
+
+def _split_packed(text: str, digits: int) -> tuple[str, dict[str, str]]:
+    """The header to write and, by name, the lines of each ref (with its peeled value where it has one)."""
+    if not text:
+        return _HEADER, {}
+    header, name = "", ""
+    lines: dict[str, str] = {}
+    for line in text.split("\n"):
+        if line.startswith("#"):
+            header = f"{line.rstrip()}{'' if _is_sorted(line) else ' sorted'} \n"
+        elif line.startswith("^") and name:
+            lines[name] += line + "\n"
+        elif line[digits : digits + 1] == " ":
+            name = line[digits + 1 :]
+            lines[name] = line + "\n"
+        elif line:
+            raise DamagedRepository(f"packed-refs is damaged: {line[:200]!r}", next="git fsck")
+    return header, lines
+
+
+def settle(common_dir: str, names: Iterable[str]) -> None:
+    """Make changed refs durable, and give what root's git made of them to the owner of the repository."""
+    try:
+        directories = sorted({os.path.dirname(name) for name in names})
+        if os.geteuid() == 0:
+            for path in (*directories, *names):
+                _give_to_owner(common_dir, path)
+        for directory in directories:
+            with suppress(FileNotFoundError):  # the last ref in it has just gone
+                fsync_dir(os.path.join(common_dir, directory))
+    except OSError as problem:
+        raise from_os_error(problem, "writing refs") from problem
+
+
+def _give_to_owner(common_dir: str, path: str) -> None:
+    above = os.path.dirname(path)
+    if above != "refs":
+        _give_to_owner(common_dir, above)
+    with suppress(FileNotFoundError):  # a ref that was deleted
+        mine, theirs = (os.lstat(os.path.join(common_dir, place)) for place in (path, above))
+        if (mine.st_uid, mine.st_gid) != (theirs.st_uid, theirs.st_gid):
+            os.chown(os.path.join(common_dir, path), theirs.st_uid, theirs.st_gid, follow_symlinks=False)
+
+
+@contextmanager
+def owned_lock(path: str, owner: str) -> Iterator[bool]:
+    """Hold `<path>.lock` as a hard link to the file `owner`, whose flock the caller has; False when it is taken.
+
+    A process that is killed here leaves the link behind, and whoever gets the flock next knows it by
+    its inode as dead (`drop_dead_locks`): Git's own lock files carry no such proof. Where the filesystem has no hard
+    links, an ordinary lock file is taken.
+    """
+    lock = path + ".lock"
+    try:
+        try:
+            os.link(owner, lock)
+        except OSError as problem:
+            if problem.errno not in (errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EMLINK):
+                raise
+            os.close(create(lock))
+    except FileExistsError:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        with suppress(FileNotFoundError):  # somebody removed it by hand
+            os.unlink(lock)
+
+
+def drop_dead_locks(common_dir: str, prefix: str, owner: str) -> None:
+    """Remove the locks that killed processes left as links to `owner`; the caller has its flock."""
+    mine = os.stat(owner)
+    if mine.st_nlink == 1:
+        return
+    directory = os.path.join(common_dir, prefix)
+    names = os.listdir(directory) if os.path.isdir(directory) else []
+    packed = os.path.realpath(os.path.join(common_dir, "packed-refs")) + ".lock"
+    for path in (packed, *(os.path.join(directory, name) for name in names if name.endswith(".lock"))):
+        with suppress(FileNotFoundError):  # its holder has just let go
+            if os.path.samestat(os.lstat(path), mine):
+                os.unlink(path)
+
+
+def pack(common_dir: str, prefix: str, digits: int, owner: str, wanted: Callable[[str, str], bool]) -> int:
+    """Move the loose refs below `prefix` that are `wanted` (by name and value) into packed-refs; how many.
+
+    `owner` is a file whose flock the caller holds. Nothing is moved while another process has
+    packed-refs locked.
+    """
+    drop_dead_locks(common_dir, prefix, owner)
+    path = os.path.realpath(os.path.join(common_dir, "packed-refs"))
+    with owned_lock(path, owner) as locked:
+        found = {n: v for n, v in read_loose(common_dir, prefix).items() if locked and wanted(n, v)}
+        if not found:
+            return 0
+        rewrite_packed(common_dir, found, (), digits)
+    for name, value in found.items():
+        loose = os.path.join(common_dir, name)
+        with owned_lock(loose, owner) as locked:
+            if locked and read_file(loose) == value:
+                os.unlink(loose)
+    return len(found)

@@ -1,0 +1,127 @@
+"""The live directory: all that is known of a run while it is recorded, on disk as soon as it is known.
+
+A recorder may be killed at any line, and what it had accepted must be there for whoever comes next. So every
+part is a file of its own from the moment it exists, and the sealed run is nothing but these files read again:
+sealing and recovering are one code.
+
+    live/<id>/run.json            the draft of the record, before the command is started
+              parts/              finished parts, under their names in the record
+              seal.lock           held by who seals
+              members/0/          header.json, lock, heartbeat, keeper, exit, console (spec/live)
+
+It comes into being whole: header and held lock are made under another name and renamed, so that a directory
+with a run id for a name always says who is behind it.
+"""
+
+import os
+from typing import Any
+
+from gitrun.errors import from_os_error
+from gitrun.files.locks import FileLock
+from gitrun.files.write import make_dirs, write_file
+from gitrun.model.canonical import decode, encode
+from gitrun.model.ids import is_run_id
+
+UNBORN = "new-"  # prefix of a directory whose header and lock are being made
+_MAX_DRAFT = 256 << 20
+
+
+class LiveDirectory:
+    """The live directory at `path`."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.run_id = os.path.basename(path)
+        self.parts = os.path.join(path, "parts")
+        self.member = os.path.join(path, "members", "0")
+
+    @classmethod
+    def create(cls, gitrun_dir: str, run_id: str, header: dict[str, Any]) -> "tuple[LiveDirectory, FileLock]":
+        """Makes the directory of a new run, with its member's lock held; raises DiskFull or NotWritable."""
+        home = os.path.join(gitrun_dir, "live")
+        unborn = cls(os.path.join(home, UNBORN + run_id))
+        lock = FileLock(os.path.join(unborn.member, "lock"))
+        try:
+            make_dirs(home)
+            for directory in (unborn.path, unborn.parts, os.path.dirname(unborn.member), unborn.member):
+                os.mkdir(directory)
+            write_file(os.path.join(unborn.member, "header.json"), encode(header), sync=False)
+            lock.acquire(blocking=False)
+            os.rename(unborn.path, os.path.join(home, run_id))
+        except BaseException as problem:
+            lock.release()
+            unborn.remove()
+            if isinstance(problem, OSError):
+                raise from_os_error(problem, "making the live directory") from problem
+            raise
+        return cls(os.path.join(home, run_id)), lock
+
+    def write_draft(self, record: dict[str, Any]) -> None:
+        """Replaces the draft of run.json."""
+        write_file(os.path.join(self.path, "run.json"), encode(record), sync=False)
+
+    def read_draft(self) -> dict[str, Any] | None:
+        """The draft of run.json, None where the recorder was killed before it wrote one; raises DecodeProblem."""
+        try:
+            with open(os.path.join(self.path, "run.json"), "rb") as file:
+                value = decode(file.read(_MAX_DRAFT), _MAX_DRAFT)
+        except FileNotFoundError:
+            return None
+        return value if isinstance(value, dict) else None
+
+    def write_part(self, name: str, data: bytes) -> None:
+        """Adds or replaces a finished part."""
+        write_file(os.path.join(self.parts, name), data, sync=False)
+
+    def part_paths(self) -> dict[str, str]:
+        """The finished parts by name."""
+        try:
+            names = sorted(os.listdir(self.parts))
+        except FileNotFoundError:
+            return {}
+        return {name: os.path.join(self.parts, name) for name in names if not name.startswith("tmp-")}
+
+    def members(self) -> list[str]:
+        """The directories of all members."""
+        home = os.path.join(self.path, "members")
+        try:
+            return [os.path.join(home, name) for name in sorted(os.listdir(home))]
+        except FileNotFoundError:
+            return []
+
+    def seal_lock(self) -> FileLock:
+        """The lock that whoever seals this run has to hold."""
+        return FileLock(os.path.join(self.path, "seal.lock"))
+
+    def exists(self) -> bool:
+        """Whether the directory is still there."""
+        return os.path.isdir(self.path)
+
+    def remove(self) -> None:
+        """Removes the directory; what others removed meanwhile is as good as removed."""
+        for directory, names, files in os.walk(self.path, topdown=False):
+            for name in files:
+                _gone(os.unlink, os.path.join(directory, name))
+            for name in names:
+                _gone(os.rmdir, os.path.join(directory, name))
+        _gone(os.rmdir, self.path)
+
+
+def live_directories(gitrun_dir: str) -> list[LiveDirectory]:
+    """The live directories of an archive, unborn ones included, oldest first."""
+    home = os.path.join(gitrun_dir, "live")
+    try:
+        names = sorted(os.listdir(home))
+    except FileNotFoundError:
+        return []
+    return [LiveDirectory(os.path.join(home, name)) for name in names if is_run_id(name.removeprefix(UNBORN))]
+
+
+def _gone(action: Any, path: str) -> None:
+    try:
+        action(path)
+    except FileNotFoundError:
+        pass  # somebody else removed it
+    except OSError as problem:
+        raise from_os_error(problem, "removing a live directory") from problem
+

@@ -1,0 +1,142 @@
+"""Recovering: sealing what a dead recorder left behind, with the truth about how it ended.
+
+Later commands call this on their way, and the keeper does when its recorder is gone. Nothing is sealed that is
+not proved dead (liveness), nothing is sealed twice (the seal lock and the create-only ref), and a directory
+without a draft, whose recorder died before it had accepted anything, is only removed.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from gitrun.archive.message import decode_message
+from gitrun.errors import DamagedRecord, GitrunError, LiveElsewhere, RunNotFound
+from gitrun.git.objects import open_reader
+from gitrun.git.refs import LIVE, RUNS, delete, read_ref
+from gitrun.git.repository import Repository
+from gitrun.git.trees import parse_commit
+from gitrun.model.canonical import DecodeProblem
+from gitrun.monitor import Monitor
+from gitrun.recording.keeper import read_exit
+from gitrun.recording.live import UNBORN, LiveDirectory, live_directories
+from gitrun.recording.liveness import ALIVE, DEAD, Here, here, judge
+from gitrun.recording.seal import Context, is_sealed, seal_live
+from gitrun.store.config import load_or_create
+
+_LOCK_WAIT_S = 30.0
+
+
+class Recovered(NamedTuple):
+    """A run that was sealed just now."""
+
+    run_id: str
+    status: str
+    commit: str
+
+
+def recover_all(
+    archive: Repository, environ: Mapping[str, str], monitor: Monitor, *, place: Here | None = None
+) -> list[Recovered]:
+    """Seals every run of the archive that is proved dead; the others are left alone."""
+    context = Context(archive, archive.gitrun_dir(environ), environ, monitor)
+    place = place or here()
+    recovered = []
+    for live in live_directories(context.gitrun_dir):
+        if judge(live, place).state != DEAD:
+            continue
+        try:
+            found = _recover(context, live, lambda live=live: judge(live, place).state == DEAD, "lost", keep=False)  # type: ignore[misc]
+        except (GitrunError, OSError) as problem:
+            monitor.warn("W020", f"run {live.run_id} could not be sealed: {problem}")
+            continue
+        if found is not None:
+            recovered.append(found)
+    return recovered
+
+
+def recover(
+    archive: Repository,
+    run_id: str,
+    environ: Mapping[str, str],
+    monitor: Monitor,
+    *,
+    force: bool = False,
+    place: Here | None = None,
+) -> Recovered | None:
+    """Seals one run; None when there is nothing left to seal.
+
+    Raises LiveElsewhere where it may be alive, unless `force`: then it is sealed as `unknown`, and its directory
+    stays for a recorder that may still come back. Raises RunNotFound where there is no such run.
+    """
+    context = Context(archive, archive.gitrun_dir(environ), environ, monitor)
+    place = place or here()
+    live = next((live for live in live_directories(context.gitrun_dir) if live.run_id == run_id), None)
+    if live is None:
+        if is_sealed(context, run_id):
+            return None
+        raise RunNotFound(f"there is no run {run_id}", next="gitrun ls")
+    verdict = judge(live, place)
+    if verdict.state == DEAD:
+        return _recover(context, live, lambda: judge(live, place).state == DEAD, "lost", keep=False)
+    if verdict.state == ALIVE or not force:
+        raise LiveElsewhere(
+            f"run {run_id} may be alive: {verdict.reason}",
+            kept="its live directory",
+            next="wait for its end" if verdict.state == ALIVE else f"gitrun recover {run_id} --force",
+        )
+    if is_sealed(context, run_id):
+        return None
+    return _recover(context, live, lambda: True, "unknown", keep=True)
+
+
+def _recover(
+    context: Context, live: LiveDirectory, still: Callable[[], bool], unseen: str, keep: bool
+) -> Recovered | None:
+    lock = live.seal_lock()
+    try:
+        taken = lock.acquire(timeout=_LOCK_WAIT_S)
+    except GitrunError:
+        if not live.exists():
+            return None  # sealed and removed by somebody else while we looked
+        raise
+    try:
+        if not taken or not live.exists() or not still():
+            return None
+        return _seal(context, live, unseen, keep)
+    finally:
+        lock.release()
+
+
+def _seal(context: Context, live: LiveDirectory, unseen: str, keep: bool) -> Recovered | None:
+    try:
+        draft = live.read_draft()
+    except DecodeProblem as problem:
+        raise DamagedRecord(f"the draft of run {live.run_id} is damaged: {problem}", kept=live.path) from problem
+    if draft is None or not _has_more_to_say(context, live):
+        if not keep:
+            delete(context.archive, LIVE + live.run_id.removeprefix(UNBORN))
+            live.remove()
+        return None
+    if not draft.get("origin"):
+        draft["origin"] = load_or_create(context.gitrun_dir).writer
+    if not (draft.get("live") or {}).get("finished"):
+        draft.setdefault("coverage", {})["recorder"] = ["it was killed; what it had not yet captured is missing"]
+    sealed = seal_live(context, live, draft, unseen=unseen, keep=keep, redact=redactor(context.environ))
+    return Recovered(sealed.run_id, sealed.status, sealed.commit)
+
+
+def _has_more_to_say(context: Context, live: LiveDirectory) -> bool:
+    """Whether the run is not sealed yet, or only as `unknown` while its end is written here."""
+    commit = read_ref(context.archive, RUNS + live.run_id)
+    if commit is None:
+        return True
+    with open_reader(context.archive) as reader:
+        summary = decode_message(parse_commit(reader.read(commit)[1]).message.decode("utf-8", "replace"))
+    return summary is not None and summary.status == "unknown" and read_exit(live.member) is not None
+
+
+def redactor(environ: Mapping[str, str]) -> Callable[[bytes], bytes]:
+    """What replaces secrets in the console."""
+    from gitrun.capture.secrets import Redactor  # a reader with nothing to recover does not pay for it
+
+    text: Callable[[bytes], bytes] = Redactor(environ).text
+    return text

@@ -1,0 +1,75 @@
+"""What is asked of the recorder, and what it answers: plain values, so that the command line and replays share them."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from gitrun.recording.console import collect, read_stream
+
+if TYPE_CHECKING:
+    from gitrun.capture.snapshot import Snapshot
+
+
+class Started(NamedTuple):
+    """A run whose command starts now: its id and how many files of its source differ from the base."""
+
+    run_id: str
+    changes: int
+
+
+class Finished(NamedTuple):
+    """A run whose command has ended, before it is sealed: its record so far, and its member's directory."""
+
+    record: dict[str, Any]
+    member: str
+
+    def console(self) -> Iterator[tuple[int, int, bytes]]:
+        """(stream, time_ns, bytes) of what the command wrote; stream 0 stands for bytes that were not kept."""
+        return read_stream(b"".join(collect(self.member)))
+
+
+class RecordRequest(NamedTuple):
+    """A command to record, and how.
+
+    `workdir` is where the command runs when that is not the current directory, `worktree` the top of the files it
+    runs in when that is not the worktree around us, `source` the snapshot it runs from when that is not to be taken now. `variables` is its environment when that is not ours. `settings` are flags
+    (key -> text). `owns_process`: the process exists for this run, so its descriptors may be given up.
+    """
+
+    command: list[bytes]
+    name: str | None = None
+    tags: tuple[str, ...] = ()
+    note: str | None = None
+    group: str | None = None
+    config_files: tuple[bytes, ...] = ()
+    inputs: tuple[bytes, ...] = ()
+    links: Mapping[str, str] = {}
+    settings: Mapping[str, str] = {}
+    run_id: str | None = None
+    id_file: str | None = None
+    workdir: str | None = None
+    worktree: str | None = None
+    source: "Snapshot | None" = None
+    variables: Mapping[str, str] | None = None
+    terminal_mode: str | None = None
+    owns_process: bool = False
+    on_start: Callable[[Started], None] | None = None
+    before_seal: Callable[[Finished], Mapping[str, bytes]] | None = None
+
+
+class Recorded(NamedTuple):
+    """A recorded run.
+
+    `exit_code` is what the shell shall see. Not `sealed`: everything is in the live directory, `problem` says why.
+    `failure` is the line for a command that could not be executed, `left_out_bytes` counts source the guards left out.
+    """
+
+    run_id: str
+    exit_code: int
+    status: str
+    sealed: bool
+    commit: str | None
+    duration_s: float | None
+    stored_bytes: int
+    left_out_bytes: int
+    failure: str | None = None
+    problem: str | None = None

@@ -1,0 +1,163 @@
+"""Sealing a run out of its live directory: the same for the recorder at the end and for a rescuer later.
+
+What is sealed is what is on disk: the draft, the finished parts, the console, and the exit that the keeper wrote.
+Where nobody saw the exit it stays null: `lost` when the processes are proved gone, `unknown` when a person forced
+it. One lock per run keeps two processes apart; where somebody else has sealed the run first and said something
+else (a recorder that was thought dead comes back), nothing is lost: it becomes a run of its own that
+`links.supersedes` the other.
+"""
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from gitrun.archive.seal import Part
+from gitrun.archive.seal import seal as seal_record
+from gitrun.errors import GitrunError
+from gitrun.git.packs import Pack
+from gitrun.git.refs import RUNS, read_ref
+from gitrun.git.repository import Repository
+from gitrun.model.ids import new_run_id
+from gitrun.model.record import status_of
+from gitrun.model.times import iso
+from gitrun.monitor import Monitor
+from gitrun.recording import console
+from gitrun.recording.keeper import read_exit
+from gitrun.recording.live import LiveDirectory
+from gitrun.store.blobs import BlobStore
+
+
+class Root(NamedTuple):
+    """A root as sealing needs it."""
+
+    n: int
+    tree: str
+
+
+class SealedRun(NamedTuple):
+    """A run that is sealed now: `run_id` is another than the directory's where it supersedes that one."""
+
+    run_id: str
+    status: str
+    commit: str
+    record: dict[str, Any]
+    stored_bytes: int
+
+
+class Context(NamedTuple):
+    """Where sealed runs go."""
+
+    archive: Repository
+    gitrun_dir: str
+    environ: Mapping[str, str]
+    monitor: Monitor
+
+    def store(self) -> BlobStore:
+        """The archive's store."""
+        return BlobStore(self.gitrun_dir, self.monitor)
+
+
+def seal_live(
+    context: Context,
+    live: LiveDirectory,
+    draft: dict[str, Any],
+    *,
+    unseen: str = "lost",
+    keep: bool = False,
+    redact: Callable[[bytes], bytes] | None = None,
+) -> SealedRun:
+    """Seals the run of a live directory whose seal lock the caller holds, and removes the directory.
+
+    `unseen` is the status of a run whose exit nobody saw, `keep` leaves the directory for a process that may
+    still write to it.
+    """
+    record, parts = finish_record(context, live, draft, unseen, redact)
+    facts = draft.get("live") or {}
+    pack = Pack(**facts["pack"]) if isinstance(facts.get("pack"), dict) else None
+    roots = [Root(int(root["n"]), str(root["tree"])) for root in (draft.get("source") or {}).get("roots") or []]
+
+    def seal(record: dict[str, Any]) -> Any:
+        return seal_record(
+            context.archive, context.store, record, parts, facts.get("snapshot"), record["source"].get("tree"),
+            roots, context.monitor, environ=context.environ, snapshot_pack=pack,
+        )  # fmt: skip
+
+    done = seal(record)
+    if done.conflict:
+        links = {**(record.get("links") or {}), "supersedes": record["id"]}
+        record = {**record, "id": new_run_id(time.time(), os.urandom(4)), "links": links}
+        done = seal(record)
+    stored = sum(part.size_bytes() for part in parts.values()) + (pack.size if pack else 0)
+    if not keep:
+        live.remove()
+    return SealedRun(record["id"], record["status"], done.commit, record, stored)
+
+
+def is_sealed(context: Context, run_id: str) -> bool:
+    """Whether the run has its ref."""
+    return read_ref(context.archive, RUNS + run_id) is not None
+
+
+def finish_record(
+    context: Context, live: LiveDirectory, draft: dict[str, Any], unseen: str, redact: Callable[[bytes], bytes] | None
+) -> tuple[dict[str, Any], dict[str, Part]]:
+    """The record as it will be sealed, and its parts, from what the live directory holds."""
+    end = read_exit(live.member)
+    record = {key: value for key, value in draft.items() if key != "live"}
+    record["source"] = {key: value for key, value in (draft.get("source") or {}).items() if key != "snapshot"}
+    record["coverage"] = dict(draft.get("coverage") or {})
+    record["process"] = dict(draft.get("process") or {})
+    member = dict((draft.get("members") or [{"n": 0}])[0])
+    if end is None or "ended_ns" not in end:
+        record.update(status=unseen, exit=None, ended_at=None, duration_s=None)
+        member["last_seen_at"] = last_seen(live)
+    else:
+        _tell_end(record, end)
+    member.update(exit=record["exit"], status=record["status"], ended_at=record["ended_at"])
+    record["members"] = [member]
+    if end is not None:
+        _tell_process(record, end)
+    parts = {name: Part(path=path) for name, path in live.part_paths().items()}
+    try:
+        packed = console.pack(live.member, os.path.join(live.parts, "console.zst"), redact)
+    except OSError as problem:
+        raise GitrunError(f"the console could not be packed: {problem.strerror}", next="gitrun recover") from problem
+    if packed:
+        parts["console.zst"] = Part(path=os.path.join(live.parts, "console.zst"))
+    return record, parts
+
+
+def _tell_end(record: dict[str, Any], end: dict[str, Any]) -> None:
+    code, signal, forwarded = end.get("code"), end.get("signal"), end.get("forwarded") or []
+    status = status_of(code, signal, signal in forwarded)
+    seen = code is not None or signal is not None
+    record.update(status=status, exit={"code": code, "signal": signal} if seen else None)
+    record["started_at"] = iso(int(end["started_ns"]))
+    record["ended_at"] = iso(int(end["ended_ns"]))
+    record["duration_s"] = int(end["duration_ns"]) / 1e9
+
+
+def _tell_process(record: dict[str, Any], end: dict[str, Any]) -> None:
+    process = record["process"]
+    for key in ("user_s", "system_s", "max_rss_bytes", "left_behind", "forwarded", "start_error"):
+        process[key] = end.get(key)
+    process["terminal_mode"] = end.get("mode")
+    process["merged_streams"] = end.get("merged")
+    spool = end.get("console") or {}
+    if spool.get("stopped"):
+        record["coverage"]["console"] = [f"capture stopped: {spool['stopped']}"]
+    else:
+        record["coverage"].setdefault("console", "complete")
+
+
+def last_seen(live: LiveDirectory) -> str | None:
+    """The last moment at which the run certainly lived, from the files its keeper touches."""
+    times = []
+    for name in ("heartbeat", "console", "header.json"):
+        try:
+            times.append(os.stat(os.path.join(live.member, name)).st_mtime_ns)
+        except OSError:
+            continue  # not there: the others speak
+    return iso(max(times)) if times else None
+

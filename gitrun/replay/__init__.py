@@ -1,0 +1,1 @@
+"""Giving a source back, and running it again: checkout, isolated runs, replays and their verdicts."""

@@ -1,0 +1,246 @@
+"""A replay: a run's command, in its source, with its variables, in its place, recorded as a run of its own.
+
+The replay happens in a checkout below the archive's own directory, so that neither the user's tree
+nor an earlier replay can be seen by the program, and the checkout carries the worktree's own name,
+because programs look at it. Whatever would make the answer worthless (files missing from the
+source, an input that changed, a secret that is not at hand) is found before the program starts,
+and then no program starts: the verdict says why.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from gitrun.archive.replayable import replayable
+from gitrun.archive.run import Run
+from gitrun.archive.seal import Part
+from gitrun.errors import GitrunError
+from gitrun.files.write import make_dirs
+from gitrun.git.executable import clean_environment
+from gitrun.model.canonical import decode
+from gitrun.model.ids import new_run_id, short
+from gitrun.monitor import SILENT, Monitor
+from gitrun.recording.console import collect, read_stream
+from gitrun.recording.live import LiveDirectory
+from gitrun.recording.record import record
+from gitrun.recording.recover import redactor
+from gitrun.recording.request import Finished, RecordRequest
+from gitrun.replay.checkout import checkout
+from gitrun.replay.difference import differences
+from gitrun.replay.inputs import Inputs
+from gitrun.replay.isolate import as_snapshot
+from gitrun.replay.removal import remove_tree
+from gitrun.replay.source import of_run
+from gitrun.replay.surroundings import Move, Surroundings, interpreter_of, surroundings
+from gitrun.replay.verdict import EXIT_CODES, Console, compare_consoles, console_of, encode_verdict, ending_of, judge
+
+if TYPE_CHECKING:
+    from gitrun.archive.archive import Archive
+
+Pieces = Iterable[tuple[int, int, bytes]]
+INTERRUPTED = 130
+TOPICS = ("environment", "hardware")
+_MAX_CHAIN = 100
+
+
+class Replayed(NamedTuple):
+    """A verdict, the exit status it stands for, and the directory of the replay where it was kept."""
+
+    verdict: dict[str, Any]
+    exit_code: int
+    directory: str | None
+
+
+class Recipe(NamedTuple):
+    """What is repeated: the run that was asked for, and the one its command and place are taken from."""
+
+    run: Run
+    first: Run
+    worktree: str | None
+    cwd: str
+
+
+def replay(
+    archive: Archive,
+    run: Run,
+    read_console: Callable[[Run], Pieces],
+    *,
+    keep: bool = False,
+    monitor: Monitor = SILENT,
+) -> Replayed:
+    """Repeat `run` and judge the repetition; `keep` leaves the checkout where it is.
+
+    Raises GitrunError for a run that is still going on, and what `checkout` and `record` raise.
+    """
+    if run.is_live:
+        raise GitrunError(f"run {run.id} has not ended yet", next=f"gitrun logs -f {short(run.id)}")
+    able = replayable(run.record)
+    if able["level"] == "no":
+        return _not_started(run, able["because"])
+    recipe = _recipe(archive, run)
+    console = _recorded_console(run, read_console)
+    parent = os.path.join(archive.gitrun_dir, "replays", new_run_id(time.time(), os.urandom(4)))
+    directory = os.path.join(parent, os.path.basename(recipe.worktree or "") or "worktree")
+    make_dirs(parent)
+    kept = False
+    try:
+        with _umask(run.record):
+            inputs = Inputs(run.value("artifacts.jsonl") or [], recipe.worktree)
+            checkout(archive, of_run(run), directory, monitor, inputs.additions())
+            inputs.verify(directory)
+            around = _surroundings(archive, recipe, directory)
+            lacking = [f"the secret {name} is not in the environment" for name in around.missing_secrets]
+            if inputs.problems or lacking:
+                return _not_started(run, [*inputs.problems, *lacking])
+            kept = keep
+            done = _record(archive, recipe, around, directory, inputs, console, monitor)
+            return done._replace(directory=directory if keep else None)
+    finally:
+        if not kept:
+            remove_tree(parent, monitor)
+
+
+def _not_started(run: Run, causes: list[str]) -> Replayed:
+    verdict = judge(run.id, None, ending_of(run.record), None, compare_consoles(None, None), {}, causes)
+    return Replayed(verdict, EXIT_CODES[verdict["verdict"]], None)
+
+
+def _recipe(archive: Archive, run: Run) -> Recipe:
+    """A replay's own place is gone with it, so a replay of a replay starts from what that one repeated."""
+    first = run
+    for _ in range(_MAX_CHAIN):
+        earlier = (first.record.get("links") or {}).get("replay_of")
+        found = archive.run(earlier) if isinstance(earlier, str) else None
+        if found is None or found.is_live or found.source_tree != run.source_tree:
+            break
+        first = found
+    worktree, cwd = first.record.get("worktree"), first.record.get("cwd")
+    return Recipe(run, first, worktree if isinstance(worktree, str) else None, cwd if isinstance(cwd, str) else ".")
+
+
+def _surroundings(archive: Archive, recipe: Recipe, directory: str) -> Surroundings:
+    recorded = (recipe.first.record.get("process") or {}).get("variables") or {}
+    more = tuple(archive.settings.get("record.variables"))
+    move = Move(recipe.worktree, directory)
+    around = surroundings(recipe.first.record["command"], recorded, archive.environ, more, move)
+    old_cwd = None if recipe.worktree is None else os.path.join(recipe.worktree, recipe.cwd)
+    program = interpreter_of(around.command, os.path.join(directory, recipe.cwd), old_cwd)
+    if program is None:
+        return around
+    note = f"{around.command[0]} is not part of the source; {program} was run"
+    return around._replace(command=[program, *around.command[1:]], notes=[*around.notes, note])
+
+
+def _record(
+    archive: Archive,
+    recipe: Recipe,
+    around: Surroundings,
+    directory: str,
+    inputs: Inputs,
+    recorded_console: Console,
+    monitor: Monitor,
+) -> Replayed:
+    """Run the command as a run of the same archive, with the verdict sealed into it."""
+    run, environ = recipe.run, _environ(archive)
+    verdict: dict[str, Any] = {}
+
+    def before_seal(finished: Finished) -> dict[str, bytes]:
+        replayed_console = _replayed_console(finished, environ)
+        agreement = compare_consoles(recorded_console, replayed_console)
+        if _is_merged(run.record) != _is_merged(finished.record):
+            agreement = compare_consoles(None, None)
+        ending = ending_of(finished.record)
+        replayed_id, found = finished.record["id"], _differences(run, finished)
+        verdict.update(judge(run.id, replayed_id, ending_of(run.record), ending, agreement, found, around.notes))
+        return {"verdict.json": encode_verdict(verdict)}
+
+    workdir = os.path.join(directory, recipe.cwd)
+    if not recipe.cwd.startswith("/"):
+        os.makedirs(workdir, exist_ok=True)  # the command may have been typed in a directory Git ignores
+    request = RecordRequest(
+        [os.fsencode(word) for word in around.command],
+        name=None,
+        inputs=tuple(os.fsencode(glob.escape(path)) for path in inputs.paths(directory)),
+        links={"replay_of": run.id},
+        settings={"record.on_problem": "stop"},
+        workdir=os.path.normpath(workdir),
+        source=as_snapshot(archive, of_run(run), run.snapshot),
+        variables=around.variables,
+        terminal_mode=(run.record.get("process") or {}).get("terminal_mode"),
+        before_seal=before_seal,
+    )
+    with _standing_in(directory):
+        done = record(request, environ, monitor)
+    if done.failure:
+        monitor.warn("W035", done.failure)
+    if not verdict:
+        raise GitrunError(f"the replay {done.run_id} has no verdict: {done.problem}", next="gitrun recover")
+    interrupted = done.status == "interrupted"
+    return Replayed(verdict, INTERRUPTED if interrupted else EXIT_CODES[verdict["verdict"]], None)
+
+
+def _environ(archive: Archive) -> dict[str, str]:
+    """The recorder's own environment: the archive is this one, wherever the recorder stands."""
+    environ = clean_environment(archive.environ)
+    environ["GITRUN_ARCHIVE"] = archive.repo.worktree or archive.repo.git_dir
+    environ["GITRUN_DIR"] = archive.gitrun_dir
+    return environ
+
+
+def _differences(run: Run, finished: Finished) -> dict[str, Mapping[str, Any]]:
+    """What differs between the environments and machines of the two runs, by dotted key."""
+    paths = LiveDirectory(os.path.dirname(os.path.dirname(finished.member))).part_paths()
+    found: dict[str, Mapping[str, Any]] = {}
+    for topic in TOPICS:
+        name = f"{topic}.json"
+        mine = decode(Part(path=paths[name]).read()) if name in paths else {}
+        found[topic] = {key: [a, b] for key, a, b in differences(run.value(name) or {}, mine)}
+    return found
+
+
+def _recorded_console(run: Run, read_console: Callable[[Run], Pieces]) -> Console:
+    console = console_of(read_console(run))
+    complete = (run.record.get("coverage") or {}).get("console", "complete") == "complete"
+    return console._replace(is_whole=console.is_whole and complete)
+
+
+def _replayed_console(finished: Finished, environ: Mapping[str, str]) -> Console:
+    """The console as it will be sealed: secrets replaced, as they are in the recorded one."""
+    pieces = read_stream(b"".join(collect(finished.member, redactor(environ))))
+    console = console_of(pieces)
+    complete = (finished.record.get("coverage") or {}).get("console", "complete") == "complete"
+    return console._replace(is_whole=console.is_whole and complete)
+
+
+def _is_merged(record: Mapping[str, Any]) -> bool:
+    """Whether both streams went through one pipe or terminal, where they cannot be told apart."""
+    return bool((record.get("process") or {}).get("merged_streams"))
+
+
+@contextmanager
+def _umask(record: Mapping[str, Any]) -> Iterator[None]:
+    """The recorded umask, for the files of the checkout and for the command."""
+    recorded = (record.get("process") or {}).get("umask")
+    own = os.umask(0o022)
+    os.umask(int(recorded, 8) & 0o777 if isinstance(recorded, str) else own)
+    try:
+        yield
+    finally:
+        os.umask(own)
+
+
+@contextmanager
+def _standing_in(directory: str) -> Iterator[None]:
+    """The checkout as the current directory, so that the recorder takes it for the worktree."""
+    own = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    os.chdir(directory)
+    try:
+        yield
+    finally:
+        os.fchdir(own)
+        os.close(own)

@@ -1,0 +1,143 @@
+"""The two sides of a `diff`: a run, or the working tree as it is at this moment.
+
+A working tree has no objects to compare until it is snapshot, and a look must leave nothing
+behind. So its snapshot goes into a scratch repository that borrows every object of the archive
+and is removed afterwards; Git then compares two trees as if both were old.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+from gitrun.archive.archive import Archive
+from gitrun.archive.contract import content
+from gitrun.archive.run import Run
+from gitrun.errors import GitrunError
+from gitrun.git.objects import ObjectReader, open_reader
+from gitrun.git.repository import Repository
+from gitrun.git.trees import DIRECTORY, read_tree
+from gitrun.replay.difference import Difference, differences
+from gitrun.store.blobs import BlobStore
+
+TOPICS = ("config", "environment", "hardware")
+
+
+class Side(NamedTuple):
+    """What is compared: a tree in `repo`, files beside it by path, and values by topic where there are any."""
+
+    label: str
+    repo: Repository
+    tree: str | None
+    beside: dict[str, str]
+    values: dict[str, Any]
+
+
+def side_of_run(archive: Archive, run: Run) -> Side:
+    """A run as a side; raises DamagedRecord or NewerFormat."""
+    values: dict[str, Any] = {topic: content(run.value(f"{topic}.json")) for topic in TOPICS}
+    config, environment = values["config"], values["environment"]
+    values["config"] = {**(config.get("values") or {}), "(arguments)": config.get("positional") or None}
+    values["environment"] = {**environment, "distributions": _versions(environment.get("distributions"))}
+    return Side(f"run {run.id}", archive.repo, run.source_tree, _beside(run.value("extra.jsonl") or []), values)
+
+
+@contextmanager
+def working_tree(archive: Archive) -> Iterator[Side]:
+    """The working tree as a side, of which nothing is kept; without config and environment: nothing was run."""
+    from gitrun.capture.hardware import capture_hardware  # what takes a snapshot is not loaded to read one
+    from gitrun.capture.snapshot import take_snapshot
+
+    if archive.here is None:
+        raise GitrunError("there is no working tree here to compare with", next="gitrun diff A B")
+    with TemporaryDirectory(prefix="gitrun-diff-") as directory:
+        scratch = _scratch(directory, archive.repo, archive.here)
+        snapshot = take_snapshot(
+            archive.here,
+            scratch,
+            lambda: BlobStore(os.path.join(directory, "gitrun")),
+            archive.settings,
+            archive.monitor,
+            environ=scratch.environ,
+        )
+        values = {"hardware": content(capture_hardware().value)}
+        yield Side("the working tree", scratch, snapshot.tree, _beside(snapshot.extra), values)
+
+
+def compare_values(a: Side, b: Side) -> dict[str, list[Difference]]:
+    """The differences of every topic that both sides know."""
+    return {
+        topic: differences(a.values[topic], b.values[topic])
+        for topic in TOPICS
+        if topic in a.values and topic in b.values
+    }
+
+
+def changed_paths(a: Side, b: Side) -> list[bytes]:
+    """The paths whose bytes or modes differ, in the tree or beside it, sorted."""
+    with open_reader(b.repo) as reader:
+        in_trees = set(_changed(reader, a.tree, b.tree, b""))
+    beside = {key for key, _, _ in differences(a.beside, b.beside)}
+    return sorted(in_trees | {os.fsencode(path) for path in beside})
+
+
+def _changed(reader: ObjectReader, a: str | None, b: str | None, prefix: bytes) -> Iterator[bytes]:
+    """Paths that differ between two trees; equal subtrees are never opened."""
+    left, right = ({e.name: e for e in read_tree(reader, oid)} if oid else {} for oid in (a, b))
+    for name in left.keys() | right.keys():
+        old, new = left.get(name), right.get(name)
+        if old == new:
+            continue
+        trees = [entry.oid if entry and entry.mode == DIRECTORY else None for entry in (old, new)]
+        if any(trees):
+            yield from _changed(reader, trees[0], trees[1], prefix + name + b"/")
+        if any(entry is not None and entry.mode != DIRECTORY for entry in (old, new)):
+            yield prefix + name
+
+
+def _versions(distributions: Any) -> dict[str, str]:
+    """Each distribution by name: its version, and the start of the digest of what is installed under it."""
+    return {
+        str(each.get("name")): f"{each.get('version')} ({str(each['record'])[:8]})"
+        if each.get("record")
+        else str(each.get("version"))
+        for each in distributions or []
+    }
+
+
+def _beside(extra: list[Any]) -> dict[str, str]:
+    return {str(entry["path"]): str(entry["sha256"]) for entry in extra if not entry.get("root")}
+
+
+def _scratch(directory: str, archive: Repository, here: Repository) -> Repository:
+    """A repository in `directory` whose new objects stay there and which borrows those of the other two."""
+    git_dir = os.path.join(directory, "git")
+    objects_dir = os.path.join(git_dir, "objects")
+    os.makedirs(os.path.join(objects_dir, "info"))
+    os.makedirs(os.path.join(objects_dir, "pack"))
+    os.mkdir(os.path.join(git_dir, "refs"))
+    sha256 = archive.object_format == "sha256"
+    _write(git_dir, "HEAD", "ref: refs/heads/none\n")
+    _write(
+        git_dir,
+        "config",
+        f"[core]\n\trepositoryformatversion = {int(sha256)}\n\tbare = true\n"
+        + ("[extensions]\n\tobjectFormat = sha256\n" if sha256 else ""),
+    )
+    borrowed = dict.fromkeys((archive.objects_dir, here.objects_dir))
+    _write(objects_dir, os.path.join("info", "alternates"), "".join(f"{path}\n" for path in borrowed))
+    environ: Mapping[str, str] = {
+        name: value for name, value in archive.environ.items() if name not in ("GITRUN_DIR", "GIT_OBJECT_DIRECTORY")
+    }
+    return archive._replace(
+        worktree=None, git_dir=git_dir, common_dir=git_dir, objects_dir=objects_dir, environ=environ
+    )
+
+
+def _write(directory: str, name: str, text: str) -> None:
+    # Not files.write: this is a scratch directory that need not survive anything.
+    with open(os.path.join(directory, name), "w", encoding="utf-8", errors="surrogateescape") as file:
+        file.write(text)

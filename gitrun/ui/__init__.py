@@ -1,0 +1,1 @@
+"""What people see: words for sizes and times, tables, progress, errors."""

@@ -1,0 +1,161 @@
+"""One run as a page for people: what is there, in the order of the questions one asks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from gitrun.archive.harmless import harmless
+from gitrun.archive.replayable import COMPLETE
+from gitrun.ui.terminal import STATUS_STYLE, Screen
+from gitrun.ui.words import duration, local_time, plural, size
+
+Lines = Iterator[tuple[str, str]]
+
+_LABEL = 12
+_PATHS = 10
+_LONG = 2000
+
+
+def print_page(screen: Screen, run: dict[str, Any], command: str, places: dict[str, Any]) -> None:
+    """Print a run as `to_json` gives it; `places` is where its parts are, for their sizes."""
+    status = screen.style(run["status"], STATUS_STYLE.get(run["status"]))
+    screen.line(f"{screen.style('run ' + run['id'], 'bold')}  {status}{_exit(run['exit'])}")
+    sections = (
+        ("", _identity(run, command)),
+        ("source", _source(run["source"])),
+        ("config", _values(run["config"]["values"])),
+        ("environment", _environment(run["environment"], run["lock"])),
+        ("hardware", _hardware(run["hardware"])),
+        ("output", _output(run, places)),
+        ("links", ((name, str(link)) for name, link in run["links"].items() if link)),
+        ("coverage", _coverage(run["coverage"])),
+        ("replayable", _replayable(run["replayable"])),
+    )
+    for title, lines in sections:
+        _section(screen, title, list(lines))
+
+
+def _section(screen: Screen, title: str, lines: list[tuple[str, str]]) -> None:
+    if not lines:
+        return
+    if title:
+        screen.line(screen.style(title, "bold"))
+    for label, text in lines:
+        screen.line(f"  {screen.style(harmless(label).ljust(_LABEL), 'dim')} {harmless(text, _LONG)}".rstrip())
+
+
+def _exit(exit: dict[str, Any]) -> str:
+    if exit["signal"] is not None:
+        return f", signal {exit['signal']}"
+    return "" if exit["code"] is None else f", exit {exit['code']}"
+
+
+def _identity(run: dict[str, Any], command: str) -> Lines:
+    yield "command", command
+    for key in ("name", "group", "cwd"):
+        if run[key] and (key, run[key]) != ("cwd", "."):
+            yield key, str(run[key])
+    took = f", took {duration(run['duration_s'])}" if run["duration_s"] is not None else ""
+    yield "started", local_time(run["started_at"]) + took
+    yield from _used(run["process"])
+    if run["liveness"]:
+        age = run["liveness"]["heartbeat_age_s"]
+        yield "alive on", f"{run['liveness']['host']}" + ("" if age is None else f", heard of {duration(age)} ago")
+    if run["tags"]:
+        yield "tags", ", ".join(map(str, run["tags"]))
+    for note in run["notes"]:
+        yield "note", str(note.get("body") if isinstance(note, dict) else note)
+
+
+def _used(process: dict[str, Any]) -> Lines:
+    """What the command took of the machine, and how it failed to start or to end."""
+    seconds = [process.get(key) for key in ("user_s", "system_s")]
+    if all(type(value) in (int, float) for value in seconds):
+        memory = process.get("max_rss_bytes")
+        peak = f", {size(memory)} at most" if type(memory) is int and memory >= 0 else ""
+        yield "used", f"{duration(sum(float(value) for value in seconds if value is not None))} of CPU{peak}"
+    yield from _values({"not started": (_object(process.get("start_error"))).get("message")})
+    left = process.get("left_behind")
+    for each in left if type(left) is list else []:
+        yield "left behind", f"{_object(each).get('name')} (process {_object(each).get('pid')})"
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if type(value) is dict else {}
+
+
+def _source(source: dict[str, Any]) -> Lines:
+    branch = f" on {source['branch'].removeprefix('refs/heads/')}" if source["branch"] else ""
+    yield "base", (source["base"] or "no commit yet") + branch
+    yield "tree", source["tree"] or "not recorded"
+    for key in ("modified", "deleted", "untracked", "conflicts", "changed_during_run"):
+        yield from _paths(key.replace("_during_run", ""), source[key])
+    excluded = [f"{entry['path']} ({entry['reason']}, {_size_of(entry)})" for entry in source["excluded"]]
+    yield from _paths("left out", excluded)
+    yield from _paths("beside it", [f"{entry['path']} ({entry['reason']})" for entry in source["extra"]])
+    yield from _paths("roots", [str(root.get("path")) for root in source["roots"]])
+
+
+def _size_of(entry: dict[str, Any]) -> str:
+    return size(entry["bytes"]) if type(entry.get("bytes")) is int else "size unknown"
+
+
+def _paths(label: str, paths: list[Any]) -> Lines:
+    texts = [str(path["path"] if isinstance(path, dict) else path) for path in paths]
+    for text in texts[:_PATHS]:
+        yield label, text
+        label = ""
+    if len(texts) > _PATHS:
+        yield "", f"… and {len(texts) - _PATHS:,} more"
+
+
+def _values(values: Any, prefix: str = "") -> Lines:
+    """Nested values as dotted keys."""
+    if isinstance(values, dict):
+        for key, value in values.items():
+            yield from _values(value, f"{prefix}.{key}" if prefix else str(key))
+    elif values not in (None, [], ""):
+        yield prefix, ", ".join(map(str, values)) if isinstance(values, list) else str(values)
+
+
+def _environment(environment: dict[str, Any], lock: dict[str, Any]) -> Lines:
+    yield from _values(environment["python"], "python")
+    if environment["distributions"]:
+        yield "packages", plural(len(environment["distributions"]), "distribution")
+    if environment["digest"]:
+        yield "digest", environment["digest"]
+    yield "lock", lock["state"] + (f": {lock['reason']}" if lock.get("reason") else "")
+
+
+def _hardware(hardware: dict[str, Any]) -> Lines:
+    """The few facts people look for; `--json` has them all."""
+    relevant, informative = _object(hardware.get("relevant")), _object(hardware.get("informative"))
+    yield from _values({"cpu": _object(relevant.get("cpu")).get("model"), "cores": relevant.get("logical_cores")})
+    if type(informative.get("memory_bytes")) is int:
+        yield "memory", size(informative["memory_bytes"])
+    system = _object(relevant.get("os"))
+    yield from _values({"os": system.get("name") or system.get("system"), "host": informative.get("hostname")})
+
+
+def _output(run: dict[str, Any], places: dict[str, Any]) -> Lines:
+    for name, place in places.items():
+        if name.startswith("console") and type(place.get("bytes")) is int:
+            yield "console", f"{size(place['bytes'])} compressed; gitrun logs {run['id'][-6:]}"
+    for entry in run["artifacts"][:_PATHS]:
+        yield str(entry["kind"]), f"{entry['path']} ({_size_of(entry)})"
+    if len(run["artifacts"]) > _PATHS:
+        yield "", f"… and {len(run['artifacts']) - _PATHS:,} more"
+
+
+def _coverage(coverage: dict[str, Any]) -> Lines:
+    """What is missing, topic by topic; nothing where all is complete."""
+    for topic, gaps in coverage.items():
+        for gap in gaps if isinstance(gaps, list) else [] if gaps == COMPLETE else [gaps]:
+            yield topic, str(gap)
+
+
+def _replayable(replayable: dict[str, Any]) -> Lines:
+    yield replayable["level"], ""
+    for reason in replayable["because"]:
+        yield "", reason

@@ -1,0 +1,51 @@
+"""Numbers as people read them: sizes, durations, ages, local times."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from gitrun.model.times import parse_iso
+
+_UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB")
+
+
+def size(size_bytes: int) -> str:
+    """`812 B`, `4.2 KiB`, `1.0 GiB`."""
+    if size_bytes < 1024:
+        return f"{size_bytes} B"
+    value, unit = size_bytes / 1024, 0
+    while value >= 1023.95 and unit < len(_UNITS) - 1:
+        value, unit = value / 1024, unit + 1
+    return f"{value:.1f} {_UNITS[unit]}"
+
+
+def duration(seconds: float | None) -> str:
+    """`0.31 s`, `12.4 s`, `3m 12s`, `2h 05m`, `3d 4h`; empty when unknown."""
+    if seconds is None:
+        return ""
+    if seconds < 9.995:
+        return f"{seconds:.2f} s"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60}m {whole % 60:02d}s"
+    if whole < 86400:
+        return f"{whole // 3600}h {whole % 3600 // 60:02d}m"
+    return f"{whole // 86400}d {whole % 86400 // 3600}h"
+
+
+def local_time(text: str | None, localtime: Callable[[float], time.struct_time] = time.localtime) -> str:
+    """A UTC time of a record in the reader's zone, to the second; empty when absent or not a time."""
+    if not text:
+        return ""
+    try:
+        return time.strftime("%Y-%m-%d %H:%M:%S", localtime(parse_iso(text) / 1e9))
+    except (ValueError, OverflowError, OSError):
+        return ""
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 file`, `3 files`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

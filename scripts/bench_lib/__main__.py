@@ -1,0 +1,31 @@
+"""`scripts/bench NAME`: one measurement per file of this folder, each with a `main()` that reads sys.argv."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+
+NAMES = {
+    "record": "wall time that `gitrun record` adds to a command, and the time until the command starts",
+    "disk": "bytes under .git per run, and what many runs cost the user's own git commands",
+    "snapshot": "the snapshot against `copy index, git add -A, git write-tree`",
+    "checkout": "the checkout against `git worktree add --detach`",
+}
+
+
+def main() -> int:
+    if len(sys.argv) < 2 or sys.argv[1] not in NAMES:
+        print("usage: scripts/bench NAME [--help]\n")
+        for name, words in NAMES.items():
+            print(f"  {name:<9} {words}")
+        return 0 if sys.argv[1:] in ([], ["--help"]) else 2
+    sys.path.insert(0, str(Path(__file__).parent))
+    name = sys.argv.pop(1)
+    module = importlib.import_module(name)
+    module.main()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,228 @@
+"""What is taken for a secret on real command lines and in real configuration, and what is not."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import time
+
+import pytest
+
+from gitrun.capture.facts import word_set
+from gitrun.capture.secret_names import certainty
+from gitrun.capture.secrets import Redactor, redact_argv, redact_text, redact_tree, redact_value, secret_variables
+
+A36 = "aB3dE6gH9jK2mN5pQ8sT1vW4yZ7bC0eF3hI6"  # 36 characters of letters and digits
+HEX40 = "0123456789abcdef0123456789abcdef01234567"
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9P"
+PEM = "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA\n-----END RSA PRIVATE KEY-----"
+
+SECRET_NAMES = word_set("""
+PASSWORD password DB_PASSWORD dbPassword PGPASSWORD MYSQL_PWD passwd user-passwd ssh_passphrase passphrase
+SECRET CLIENT_SECRET clientSecret AWS_SECRET_ACCESS_KEY AWS_ACCESS_KEY_ID VAULT_SECRET_ID secret_key SECRET_KEY_BASE
+TOKEN HF_TOKEN GITHUB_TOKEN hub_token authToken accesstoken use_auth_token AWS_SESSION_TOKEN HFToken CI_JOB_TOKEN
+API_KEY APIKEY OPENAI_API_KEY api-key apiKey WANDB_API_KEY x-api-key private_key PRIVATE-TOKEN AZURE_STORAGE_KEY
+CREDENTIALS aws_credentials creds JWT COOKIE Authorization GITHUB_PAT DB_PASS smtp.pass secrets.db logger.api_key
+encryption_key access_tokens
+""")
+HARMLESS_NAMES = word_set("""
+max-tokens max_tokens num_tokens n_tokens tokens tokenizer tokenizer_name token_type token_type_ids pad_token_id
+pad_token eos_token bos-token mask_token unk_token image_token special_tokens tokens_per_second token_dropout
+author authors author_name AUTHORITY monkey keyboard key keys primary_key sort-key key_dim num_keys keynote
+compass bypass passes forward_pass num_passes pass first_pass path PATH PWD OLDPWD pattern patience pat
+SSH_AUTH_SOCK GOOGLE_APPLICATION_CREDENTIALS_FILE password_file private_key_path password_length secret_name
+AWS_SHARED_CREDENTIALS_FILE auth_type no-password skip_auth secretary oauth lr batch_size seed compat accession
+cookiecutter decoder_start_token max_new_tokens
+""")
+
+
+@pytest.mark.parametrize("name", sorted(SECRET_NAMES))
+def test_a_name_that_promises_a_secret(name: str) -> None:
+    assert certainty(name)
+
+
+@pytest.mark.parametrize("name", sorted(HARMLESS_NAMES))
+def test_a_name_that_does_not(name: str) -> None:
+    assert not certainty(name)
+
+
+REDACTED = [
+    ("train.py --password hunter2", "train.py --password <secret:password>"),
+    ("train.py --password=hunter2", "train.py --password=<secret:password>"),
+    ("train.py --db-password='two words'", "train.py --db-password=<secret:db-password>"),
+    ("train.py --password -s3cr3t!", "train.py --password <secret:password>"),
+    ("train.py -password hunter2 --lr 0.1", "train.py -password <secret:password> --lr 0.1"),
+    ("train.py --token abc", "train.py --token <secret:token>"),
+    ("train.py password=hunter2 lr=0.1", "train.py password=<secret:password> lr=0.1"),
+    ("train.py ++logger.api_key=abc", "train.py ++logger.api_key=<secret:logger.api_key>"),
+    ("docker run -e HF_TOKEN=abc123 img", "docker run -e HF_TOKEN=<secret:HF_TOKEN> img"),
+    ("docker run --env=DB_PASSWORD=abc img", "docker run --env=DB_PASSWORD=<secret:DB_PASSWORD> img"),
+    ("sh -c 'API_KEY=abc123 ./run'", "sh -c 'API_KEY=<secret:API_KEY> ./run'"),
+    ("curl -H 'Authorization: Basic dXNlcg=='", "curl -H 'Authorization: <secret:Authorization>'"),
+    ("curl -H 'X-Api-Key: 12ab'", "curl -H 'X-Api-Key: <secret:X-Api-Key>'"),
+    ("curl -u me:hunter2 x", "curl -u me:<secret:user> x"),
+    ('run --config \'{"api_key": "a\\"b"}\'', 'run --config \'{"api_key": "<secret:api_key>"}\''),
+    ('run --config \'{"hub_token": "abc"}\'', 'run --config \'{"hub_token": "<secret:hub_token>"}\''),
+    ("get https://me:hunter2@host/x", "get https://me:<secret:url>@host/x"),
+    ("get postgres://u:p@ss@db:5432/x", "get postgres://u:<secret:url>@db:5432/x"),
+    ("get redis://:p/ss@db:6379/0", "get redis://:<secret:url>@db:6379/0"),
+    (f"git clone https://x{'a1' * 12}@host/r", "git clone https://<secret:url>@host/r"),
+    ("get 'https://host/x?api_key=abc&page=2'", "get 'https://host/x?api_key=<secret:api_key>&page=2'"),
+    (f"run ghp_{A36}", "run <secret:github-token>"),
+    (f"run github_pat_{A36}", "run <secret:github-token>"),
+    (f"run --x=glpat-{A36[:20]}", "run --x=<secret:gitlab-token>"),
+    ("run AKIAIOSFODNN7EXAMPLE", "run <secret:aws-access-key>"),
+    (f"run hf_{A36}", "run <secret:huggingface-token>"),
+    (f"run sk-{A36}", "run <secret:openai-key>"),
+    (f"run sk-proj-{A36}", "run <secret:openai-key>"),
+    (f"run sk-ant-api03-{A36}", "run <secret:anthropic-key>"),
+    (f"run xoxb-1234-{A36}", "run <secret:slack-token>"),
+    (f"run AIza{A36[:35]}", "run <secret:google-key>"),
+    (f"run {JWT}", "run <secret:jwt>"),
+    (f"run '{PEM}'", "run <secret:private-key>"),
+    (f"run 'Bearer {A36}'", "run 'Bearer <secret:bearer>'"),
+    (f"run --wandb-api-key {HEX40}", "run --wandb-api-key <secret:wandb-api-key>"),
+    (f"run WANDB_API_KEY={HEX40}", "run WANDB_API_KEY=<secret:WANDB_API_KEY>"),
+]
+KEPT = [
+    "train.py --max-tokens 512 --tokenizer=bert author=me --monkey x num_tokens=3 pad_token_id=0",
+    "train.py --pad-token '[PAD]' --eos_token=</s> --key value --keys a b",
+    "train.py --use-auth-token=true --token 5 --no-password data.csv --auth basic",
+    "train.py --seed 12345678 --lr 1e-3 --data a=b --filter 'token: x'",
+    "train.py --password-file /etc/pw --private-key-path=k.pem",
+    "train.py --password '$PASSWORD' --token '${TOKEN}' --api-key ''",
+    "train.py --tokenizer sk-learn-pipeline-experiment-1 task-1234567890123456789012",
+    f"git checkout {HEX40}",
+    "get https://host:8080/path@v2 ssh://git@host/x git@host:me/x.git mailto:me@host",
+    "get http://localhost:5000/?page=1&tokens=3",
+    "docker run -u 1000:1000 image",
+    "python -c 'token = make(tokens); f(token=token, password=getpass()); d[\"key\"] = 3'",
+    "python -c 'tokens: list = []; next_token: int = 5'",
+    "echo 'Basic training and a bearer of news; the token: five'",
+    "tar --exclude=.git --pass-through=1 --path=/a:/b",
+    "run '-----BEGIN CERTIFICATE-----' x",
+]
+
+
+def redacted(command: str, environ: dict[str, str] | None = None) -> list[str]:
+    argv = [word.encode() for word in shlex.split(command)]
+    return [word.decode() for word in redact_argv(argv, environ or {}).argv]
+
+
+@pytest.mark.parametrize(("command", "expected"), REDACTED, ids=[row[1] for row in REDACTED])
+def test_a_secret_on_a_command_line_is_replaced(command: str, expected: str) -> None:
+    assert redacted(command) == shlex.split(expected)
+
+
+@pytest.mark.parametrize("command", KEPT)
+def test_a_command_line_without_secrets_stays_as_it_is(command: str) -> None:
+    assert redacted(command) == shlex.split(command)
+    assert redact_argv([word.encode() for word in shlex.split(command)], {}).names == []
+
+
+def test_names_of_what_was_replaced_are_told() -> None:
+    argv = [b"x", b"--password", b"a1", f"--t=ghp_{A36}".encode(), b"https://u:p4@h"]
+    assert redact_argv(argv, {}).names == ["github-token", "password", "url"]
+
+
+def test_values_of_secret_variables_are_replaced_wherever_they_occur() -> None:
+    environ = {"HF_TOKEN": "correct-horse-1", "DB_PASSWORD": "correct-horse-1-battery", "LANG": "C.UTF-8"}
+    argv = [b"x", b"--a=zzcorrect-horse-1zz", b"correct-horse-1-battery", b"--token", b"correct-horse-1", b"C.UTF-8"]
+    assert redact_argv(argv, environ).argv == [
+        b"x", b"--a=zz<secret:HF_TOKEN>zz", b"<secret:DB_PASSWORD>", b"--token", b"<secret:HF_TOKEN>", b"C.UTF-8",
+    ]  # fmt: skip
+
+
+def test_variables_too_common_to_look_for() -> None:
+    environ = {"A_TOKEN": "short", "DB_PASSWORD": "postgres", "B_TOKEN": "12345678901", "SSH_AUTH_SOCK": "/tmp/ssh-XXX"}
+    assert secret_variables(environ) == []
+
+
+def test_bytes_that_are_not_utf_8_survive() -> None:
+    argv = [b"x", b"\xff\xfe--password", b"--password=\xff\xfe", b"\xff https://u:\xffp@h/\xff"]
+    assert redact_argv(argv, {}).argv == [
+        b"x", b"\xff\xfe--password", b"--password=<secret:password>", b"\xff https://u:<secret:url>@h/\xff",
+    ]  # fmt: skip
+    environ = {"A_SECRET": b"p\xffssword-1".decode("utf-8", "surrogateescape")}
+    assert redact_argv([b"zp\xffssword-1z"], environ).argv == [b"z<secret:A_SECRET>z"]
+
+
+def test_strings_with_lone_surrogates_survive() -> None:
+    assert redact_text("\ud800 plain") == "\ud800 plain"
+    assert "hunter2" not in redact_text("\ud800 password=hunter2")
+
+
+def test_a_tree_is_judged_by_the_whole_way_to_a_leaf() -> None:
+    tree = {
+        "lr": 0.1, "tokenizer": {"pad_token": "<pad>", "max_tokens": 5}, "secrets": {"db": "hunter2", "ports": [1, 2]},
+        "hosts": ["https://u:pw1@h"], "password": 1234, "hub_token": None, "use_auth_token": True,
+        f"ghp_{A36}": 1, 3: "x",
+    }  # fmt: skip
+    assert redact_tree(tree) == {
+        "lr": 0.1, "tokenizer": {"pad_token": "<pad>", "max_tokens": 5},
+        "secrets": {"db": "<secret:secrets.db>", "ports": ["<secret:secrets.ports>", "<secret:secrets.ports>"]},
+        "hosts": ["https://u:<secret:url>@h"], "password": "<secret:password>", "hub_token": None,
+        "use_auth_token": True, "<secret:github-token>": 1, 3: "x",
+    }  # fmt: skip
+
+
+def test_a_tree_that_contains_itself_ends() -> None:
+    tree: dict[str, object] = {}
+    tree["again"] = tree
+    assert "nested too deeply" in str(redact_tree(tree))
+
+
+def test_a_placeholder_is_never_redacted_again() -> None:
+    once = redact_text("--token=<secret:HF_TOKEN> https://u:<secret:url>@h password=<secret:x>")
+    assert once == "--token=<secret:HF_TOKEN> https://u:<secret:url>@h password=<secret:x>"
+    assert redact_value("HF_TOKEN", "<secret:OTHER>") == "<secret:OTHER>"
+
+
+def test_a_name_cannot_forge_a_placeholder() -> None:
+    assert redact_value("x>\n<y password", "abc") == "<secret:xypassword>"
+
+
+def test_a_secret_in_a_name_does_not_leak_through_the_placeholder() -> None:
+    redactor = Redactor({"A_TOKEN": "correct-horse-1"})
+    for name in (f"ghp_{A36}_password", "correct-horse-1.password"):
+        assert redactor.tree({name: "abc"}) != {name: "abc"}
+        assert redactor.value(name, "abc") == "<secret:name>"
+    assert redact_argv([b"-----BEGIN PRIVATE KEY-----", b"x"], {}).names == ["private-key"]
+
+
+HOSTILE = [
+    b"token=", b"token=$", b"token=(", b"password: $", b"authorization: $", b"https://", b"://a:", b"eyJ", b"-eyJ",
+    b"sk-", b"-----BEGIN ", b"-----BEGIN PRIVATE KEY", b"a.b-", b"token='", b'key":"', b"bearer ", b"passwd\\",
+    b'token="\\', b"AKIA", b"xoxb-", b":AA", b"1234567890:AA", b"=", b"@",
+    b"://aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", b"A", b"token",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("unit", HOSTILE)
+def test_time_is_linear_in_hostile_text(unit: bytes) -> None:
+    redactor = Redactor({"A_TOKEN": "aaaaaaaaaaaaaaaaaaaa1"})
+
+    def seconds(size: int) -> float:
+        text = (unit * (size // len(unit) + 1))[:size]
+        begin = time.perf_counter()
+        redactor.text(text)
+        return time.perf_counter() - begin
+
+    seconds(1000)
+    small = min(seconds(20_000) for _ in range(2))
+    # eight times the text: 64 times as long if it were quadratic
+    assert seconds(160_000) < 24 * small + 0.05
+    assert small < 0.5
+
+
+def test_ten_megabytes_of_plain_words() -> None:
+    argv = [b"python", b"train.py", *([b"x" * 100_000] * 50), *([b"--lr=0.1"] * 10_000), b"--password=abc"]
+    begin = time.perf_counter()
+    assert redact_argv(argv, {"HF_TOKEN": "hunter2hunter2"}).argv[-1] == b"--password=<secret:password>"
+    assert time.perf_counter() - begin < 3
+
+
+def test_a_value_of_any_length_is_replaced_whole() -> None:
+    for text in (b"password=" + b"x1" * 5000 + b" end", b'"password": "' + b"x1" * 5000 + b'" end'):
+        assert re.search(rb"x1", redact_text(text)) is None
+        assert redact_text(text).endswith(b" end")

@@ -1,0 +1,83 @@
+"""Inputs are used where their bytes agree, and named where they do not."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gitrun.replay.inputs import Inputs
+from gitrun.replay.removal import remove_tree
+
+
+def entry(path: str, content: bytes | None, **more: Any) -> dict[str, Any]:
+    digest = None if content is None else hashlib.sha256(content).hexdigest()
+    return {"path": path, "kind": "input", "mode": "0640", "sha256": digest, "reason": "input", **more}
+
+
+@pytest.fixture
+def worktree(tmp_path: Path) -> Path:
+    (tmp_path / "repo" / "data").mkdir(parents=True)
+    (tmp_path / "repo" / "data" / "x").write_bytes(b"data")
+    return tmp_path / "repo"
+
+
+def test_an_input_below_the_worktree_is_copied_while_it_is_hashed(worktree: Path) -> None:
+    inputs = Inputs([entry("data/x", b"data"), {"path": "out", "kind": "output"}], str(worktree))
+    (addition,) = inputs.additions()
+    assert (addition.path, addition.mode, b"".join(addition.pieces)) == (b"data/x", 0o640, b"data")
+    inputs.verify("/nowhere")  # it was copied, so there is nothing to look at
+    assert inputs.problems == []
+
+
+@pytest.mark.parametrize("content", [b"other", None])
+def test_a_changed_or_missing_input_is_named(worktree: Path, content: bytes | None) -> None:
+    path = worktree / "data" / "x"
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    inputs = Inputs([entry("data/x", b"data")], str(worktree))
+    b"".join(inputs.additions()[0].pieces)
+    assert len(inputs.problems) == 1
+    assert inputs.problems[0].startswith("input data/x: ")
+
+
+def test_an_input_elsewhere_is_read_in_place(worktree: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.write_bytes(b"data")
+    inputs = Inputs([entry(str(outside), b"data")], str(worktree))
+    assert inputs.additions() == []
+    inputs.verify(str(tmp_path / "checkout"))
+    assert inputs.problems == []
+    outside.write_bytes(b"late")
+    inputs.verify(str(tmp_path / "checkout"))
+    assert len(inputs.problems) == 1
+
+
+def test_an_input_whose_bytes_were_never_read_cannot_be_vouched_for(worktree: Path) -> None:
+    inputs = Inputs([entry("a", None, reason="secret"), entry("b", None, reason="missing")], str(worktree))
+    inputs.verify(str(worktree))
+    assert inputs.problems == ["input a: its bytes were not recorded (secret)"]
+
+
+def test_a_directory_is_removed_in_whatever_state_it_is(tmp_path: Path) -> None:
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept").write_text("kept")
+    (root / "sealed").mkdir(parents=True)
+    (root / "sealed" / "f").write_text("x")
+    (root / "link").symlink_to(outside)
+    (root / "sealed").chmod(0o000)
+    here = os.open(root, os.O_RDONLY)
+    for _ in range(1500):  # deeper than a recursion could go
+        os.mkdir("d", dir_fd=here)
+        below = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+    remove_tree(str(root))
+    assert not root.exists()
+    assert (outside / "kept").exists()
