@@ -37,9 +37,15 @@ KEYS: dict[str, Key] = {
         "when nothing can be recorded: stop, run the command anyway, or auto (run under a scheduler or in a container)",
         ("auto", "stop", "run"),
     ),
-    "record.grace": Key("seconds", 2.0, False, "how long descendants may outlive the command before they are only named"),
-    "record.console_max": Key("size", 256 << 20, False, "console bytes kept whole; beyond it the head and the last 1 MiB"),
-    "record.free_space_floor": Key("size", 64 << 20, False, "console capture stops when the disk has less free than this"),
+    "record.grace": Key(
+        "seconds", 2.0, False, "how long descendants may outlive the command before they are only named"
+    ),
+    "record.console_max": Key(
+        "size", 256 << 20, False, "console bytes kept whole; beyond it the head and the last 1 MiB"
+    ),
+    "record.free_space_floor": Key(
+        "size", 64 << 20, False, "console capture stops when the disk has less free than this"
+    ),
     "record.large_file": Key("size", 10 << 20, False, "a new file above this goes to the store instead of into Git"),
     "record.warn_bytes": Key("size", 100 << 20, False, "warn when a snapshot adds more new bytes than this"),
     "record.warn_files": Key("count", 5000, False, "warn when a snapshot adds more new files than this"),
@@ -161,7 +167,7 @@ def _read_file(path: str) -> dict[str, Any]:
         raise UsageError(f"{FILE} cannot be read: {problem}") from problem
     values = {}
     for section, table in tables.items():
-        for name, raw in (table.items() if isinstance(table, dict) else ()):
+        for name, raw in table.items() if isinstance(table, dict) else ():
             key = f"{section}.{name}"
             if key not in KEYS:
                 continue  # a later version's key, or another tool's table

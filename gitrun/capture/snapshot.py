@@ -10,6 +10,7 @@ The caller pins HEAD by a live ref before and S after; the pack is written and n
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import time
@@ -86,6 +87,9 @@ def take_snapshot(
         archive.objects_dir, archive.object_format, own=OwnPacks(archive.objects_dir, archive.object_format)
     )
     shelf = Shelf(store)
+    # Millions of small tuples and nothing circular: the collector would only look at them again and again.
+    collects = gc.isenabled()
+    gc.disable()
     try:
         tools = Tools(repo.object_format, writer, shelf, Guard(read_limits(settings), monitor), environ)
         taken = _Snapshotter(repo, archive, tools).take()
@@ -96,6 +100,8 @@ def take_snapshot(
         raise
     finally:
         shelf.close()
+        if collects:
+            gc.enable()
     tools.guard.warn()
     return taken._replace(pack=pack)
 

@@ -222,5 +222,3 @@ def _new_directories(edits: Edits, gone: set[bytes]) -> tuple[dict[bytes, set[by
                 below.setdefault(directory[:cut], set()).add(directory[cut:-1])
             directory = directory[:cut]
     return below, dirty
-
-

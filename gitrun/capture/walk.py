@@ -16,6 +16,7 @@ import os
 import stat
 from typing import NamedTuple
 
+from gitrun.capture.sharing import is_worth_sharing, share
 from gitrun.capture.trackers import EVENTS, tracker_marks
 from gitrun.files.names import is_git_directory
 from gitrun.git.ignore import IgnoreRules
@@ -23,6 +24,7 @@ from gitrun.git.index import MODE, Entry, Files, Index
 
 GITLINK = 0o160000
 _S = 1_000_000_000
+_SHARED = 32  # directories to have at hand before they are shared out: enough to be fair
 _KIND_AND_X = 0o170100  # what Git keeps of a mode
 
 
@@ -80,15 +82,12 @@ def walk(
     """
     work = _Walk(top, index, rules, trust, skip, plain)
     work.enter(b"")
-    while work.todo:
-        directory = work.todo.pop()
-        try:
-            work.enter(directory)
-        except PermissionError:
-            work.found.unreadable.append(directory)
-            work.found.missing_below.append(directory)
-        except OSError:
-            work.found.missing_below.append(directory)  # gone, or something else, since its name was read
+    if is_worth_sharing(index):
+        while work.todo and len(work.todo) < _SHARED:
+            work.enter_or_note(work.todo.pop(0))
+        share(work, index)
+    else:
+        work.finish()
     return work.found
 
 
@@ -110,6 +109,21 @@ class _Walk:
         self.plain = plain
         self.todo: list[bytes] = []
         self.found = Walked([], [], [], [], [], [], [], [], [], [], [])
+
+    def finish(self) -> None:
+        """Look at everything on `todo`, and at everything below."""
+        while self.todo:
+            self.enter_or_note(self.todo.pop())
+
+    def enter_or_note(self, directory: bytes) -> None:
+        """Look at one directory, or say that it cannot be looked at."""
+        try:
+            self.enter(directory)
+        except PermissionError:
+            self.found.unreadable.append(directory)
+            self.found.missing_below.append(directory)
+        except OSError:
+            self.found.missing_below.append(directory)  # gone, or something else, since its name was read
 
     def enter(self, directory: bytes) -> None:
         """Look at one directory; those below it go onto `todo`."""
@@ -135,9 +149,9 @@ class _Walk:
             self.found.missing_below.extend([directory + name + b"/" for name in below - names])
         if others and self._sort_others(directory, others, below or set(), fd):
             return
-        if directory and (tracked is None or tracked.keys().isdisjoint(names)):
-            if not self.rules.is_inside_ignored(directory):
-                self.found.bare.append(directory)
+        has_tracked = tracked is not None and not tracked.keys().isdisjoint(names)
+        if directory and not has_tracked and not self.rules.is_inside_ignored(directory):
+            self.found.bare.append(directory)
 
     def _is_whole(self, directory: bytes, names: set[bytes]) -> bool:
         """Whether an untracked directory is to be taken, or left out, as one thing."""
@@ -177,9 +191,7 @@ class _Walk:
                 continue
             self._suspect(directory, name, entry, found, others)
 
-    def _suspect(
-        self, directory: bytes, name: bytes, entry: Entry, found: os.stat_result, others: set[bytes]
-    ) -> None:
+    def _suspect(self, directory: bytes, name: bytes, entry: Entry, found: os.stat_result, others: set[bytes]) -> None:
         kind = stat.S_IFMT(found.st_mode)
         if kind in (stat.S_IFREG, stat.S_IFLNK):
             if not _is_unchanged(found, entry, self.index.mtime_ns, self.trust):
@@ -262,5 +274,3 @@ def is_repository(directory: bytes) -> bool:
             return file.read(8) == b"gitdir: "
     except OSError:
         return False
-
-

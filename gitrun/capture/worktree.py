@@ -279,9 +279,7 @@ class _Capture:
         if self.contents.put_large(path, mode, reason):
             self.beside.add(path)
 
-    def _take_converted(
-        self, postponed: list[tuple[bytes, Entry | None, os.stat_result]], walked: Walked
-    ) -> None:
+    def _take_converted(self, postponed: list[tuple[bytes, Entry | None, os.stat_result]], walked: Walked) -> None:
         """Take the files whose bytes on disk are not those Git stores."""
         assert self.attributes is not None
         known = {path: entry for path, entry, _ in postponed}

@@ -21,7 +21,7 @@ from gitrun.ui.words import duration, local_time, plural
 TERMINAL_LIMIT = 50
 PARTS = ("config.json", "environment.json", "hardware.json", "extra.jsonl")
 COLUMNS = ("id", "name", "status", "exit", "started_at", "duration_s", "changes", "group", "tags", "command")
-_TITLES = ("RUN", "NAME", "STATUS", "STARTED", "TOOK", "CHANGES", "COMMAND")
+_TITLES = ("RUN", "NAME", "STATUS", "STARTED", "TOOK", "DIRTY", "COMMAND")
 
 
 def register(app: typer.Typer) -> None:
@@ -109,7 +109,7 @@ def _row(run: Run) -> list[Cell]:
         Cell(run.id[-6:], "bold"),
         Cell(summary.name),
         Cell(shown, STATUS_STYLE.get(status)),
-        Cell(local_time(summary.started)),
+        Cell(local_time(summary.started)[: len("YYYY-MM-DD HH:MM")]),
         Cell(duration(summary.duration_s)),
         Cell(str(summary.changes) if summary.changes else ""),
         Cell(text),

@@ -8,6 +8,7 @@ sent ahead of the answers so that the two sides work at the same time.
 from __future__ import annotations
 
 import os
+import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -201,12 +202,15 @@ class _DulwichReader(_Closing):
         self._store.close()
 
     def _raw(self, oid: str) -> tuple[int, bytes]:
+        from dulwich.errors import ApplyDeltaError, ChecksumMismatch, FileFormatException
         from dulwich.objects import ObjectID
 
         try:
             return self._store.get_raw(ObjectID(oid.encode()))
         except KeyError:
             raise KeyError(oid) from None
+        except (ApplyDeltaError, ChecksumMismatch, FileFormatException, zlib.error, ValueError) as problem:
+            raise GitFailed(f"object {oid} is damaged: {problem}", next="git fsck") from problem
 
 
 def dulwich_store(repo: Repository) -> DiskObjectStore:

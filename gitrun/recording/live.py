@@ -124,4 +124,3 @@ def _gone(action: Any, path: str) -> None:
         pass  # somebody else removed it
     except OSError as problem:
         raise from_os_error(problem, "removing a live directory") from problem
-

@@ -325,9 +325,7 @@ def _finish(request: RecordRequest, prepared: Prepared, ended: bool, monitor: Mo
     try:
         sealed = _seal(request, prepared, monitor)
     except (GitrunError, OSError) as problem:
-        return Recorded(
-            live.run_id, code, "running", False, None, duration_s, 0, left_out, failure, _why_not(problem)
-        )
+        return Recorded(live.run_id, code, "running", False, None, duration_s, 0, left_out, failure, _why_not(problem))
     return Recorded(
         sealed.run_id, code, sealed.status, True, sealed.commit, duration_s, sealed.stored_bytes, left_out, failure
     )

@@ -31,8 +31,9 @@ class RecordRequest(NamedTuple):
     """A command to record, and how.
 
     `workdir` is where the command runs when that is not the current directory, `worktree` the top of the files it
-    runs in when that is not the worktree around us, `source` the snapshot it runs from when that is not to be taken now. `variables` is its environment when that is not ours. `settings` are flags
-    (key -> text). `owns_process`: the process exists for this run, so its descriptors may be given up.
+    runs in when that is not the worktree around us, `source` the snapshot it runs from when that is not to be taken
+    now. `variables` is its environment when that is not ours. `settings` are flags (key -> text). `owns_process`: the
+    process exists for this run, so its descriptors may be given up.
     """
 
     command: list[bytes]

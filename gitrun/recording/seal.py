@@ -160,4 +160,3 @@ def last_seen(live: LiveDirectory) -> str | None:
         except OSError:
             continue  # not there: the others speak
     return iso(max(times)) if times else None
-

@@ -66,9 +66,7 @@ def freeze(archive: Archive, name: str | None = None, monitor: Monitor = SILENT)
     if here is None or here.worktree is None:
         raise NotARepository("there is no working tree here to freeze", next="cd into a repository")
     now_ns = time.time_ns()
-    shot = take_snapshot(
-        here, archive.repo, lambda: archive.store, archive.settings, monitor, environ=archive.environ
-    )
+    shot = take_snapshot(here, archive.repo, lambda: archive.store, archive.settings, monitor, environ=archive.environ)
     if shot.pack is not None:
         shot.pack.sync()
     snapshot_id = new_run_id(now_ns / 1e9, os.urandom(4))
@@ -102,7 +100,8 @@ def find(archive: Archive, text: str) -> Frozen:
         if not chosen:
             raise RunNotFound(f"no snapshot answers to {text!r}", next="gitrun snapshot")
         if len(chosen) > 1:
-            raise AmbiguousRun(f"{text!r} means several snapshots", sorted(chosen), next="use the id")
+            words = f"{text!r} could be {len(chosen)} snapshots: {', '.join(sorted(chosen)[:10])}"
+            raise AmbiguousRun(words, sorted(chosen), next="use the id")
         return _read(reader, chosen[0], known[chosen[0]])
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 OUTSIDE = re.compile(r"^[a-z]+:")
-MACHINE = re.compile(r"(?<![\w.])/(?:home|root|work|Users)/\w|pypi\.org|pythonhosted|registry\.npmjs|deb\.debian")
+REGISTRY = re.compile(r"pypi\.org|pythonhosted|registry\.npmjs|deb\.debian")
+MACHINE = re.compile(r"(?<![\w.])/(?:home|root|work|Users)/\w|" + REGISTRY.pattern)
 DECISION = re.compile(r"\d{4}-[a-z0-9-]+\.md")
 DECISION_PARTS = ("## Decision", "## Why", "## What it costs")
 SKIP = {"build", "dist", "__pycache__"}
@@ -76,8 +77,10 @@ def machine_names() -> Iterator[str]:
             text = path.read_text()
         except UnicodeDecodeError:
             continue  # a binary file, such as a test vector
+        # tests move recorded paths about, and such a path has to look like one
+        named = REGISTRY if path.relative_to(ROOT).parts[0] == "tests" else MACHINE
         for number, line in enumerate(text.splitlines(), 1):
-            if MACHINE.search(line):
+            if named.search(line):
                 yield f"{path.relative_to(ROOT)}:{number}: names a machine or a registry: {line.strip()[:80]}"
 
 

@@ -212,7 +212,7 @@ def names_that_are_not_utf8(root: Path) -> None:
     git(root, "commit", "-q", "-m", "latin")
     settle(root)
     write(root, b"caf\xe9/\xff\xfe.txt", "changed\n")
-    write(root, "café/ü\n\t\"quoted\"".encode())
+    write(root, 'café/ü\n\t"quoted"'.encode())
 
 
 @state

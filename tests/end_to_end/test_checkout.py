@@ -39,9 +39,7 @@ def tree_of(root: Path) -> dict[str, tuple[int, bytes]]:
 def edited(make_repo: Callable[..., Path], git: Call) -> Path:
     """A repository with every kind of uncommitted change."""
     moved = "a content that is long enough to be found again\n"
-    repo = make_repo(
-        {"kept": "k", "edited": "1\n", "deleted": "d", "moved": moved, "bin": b"\0\1", "l": Path("kept")}
-    )
+    repo = make_repo({"kept": "k", "edited": "1\n", "deleted": "d", "moved": moved, "bin": b"\0\1", "l": Path("kept")})
     git("tag", "v1", cwd=repo)
     (repo / "edited").write_text("2\n")
     (repo / "deleted").unlink()

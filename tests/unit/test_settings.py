@@ -58,7 +58,8 @@ def test_a_broken_file_is_one_clear_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "size"), [("0", 0), ("7", 7), ("1k", 1024), ("1.5M", 3 << 19), ("2GiB", 2 << 30), ("2 gb", 2 << 30), (5, 5)]
+    ("text", "size"),
+    [("0", 0), ("7", 7), ("1k", 1024), ("1.5M", 3 << 19), ("2GiB", 2 << 30), ("2 gb", 2 << 30), (5, 5)],
 )
 def test_sizes(text: str | int, size: int) -> None:
     assert parse("record.max_bytes", text) == size

@@ -101,8 +101,8 @@ def test_a_table_on_a_terminal_fits_it(hand: Any, call: Callable[..., Any], monk
     as_terminal(monkeypatch)
     monkeypatch.setenv("NO_COLOR", "1")
     header, row = call("ls").stdout.splitlines()
-    assert header.split() == ["RUN", "NAME", "STATUS", "STARTED", "TOOK", "CHANGES", "COMMAND"]
-    assert row.startswith("abc111  baseline  completed  2026-11-24 06:12:46  0.50 s")
+    assert header.split() == ["RUN", "NAME", "STATUS", "STARTED", "TOOK", "DIRTY", "COMMAND"]
+    assert row.startswith("abc111  baseline  completed  2026-11-24 06:12  0.50 s")
     assert len(row) <= 80
     assert row.endswith("…")
 

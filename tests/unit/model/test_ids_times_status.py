@@ -25,7 +25,15 @@ def test_every_letter_of_the_alphabet_makes_a_valid_id() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "20261124-061246-00000", "20261124-061246-0000o0", "20261124-061246-000000\n", "a/20261124", "20261124-061246-ABCDEF"]
+    "text",
+    [
+        "",
+        "20261124-061246-00000",
+        "20261124-061246-0000o0",
+        "20261124-061246-000000\n",
+        "a/20261124",
+        "20261124-061246-ABCDEF",
+    ],
 )
 def test_what_is_not_an_id(text: str) -> None:
     assert not is_run_id(text)
@@ -43,7 +51,9 @@ def test_times_keep_microseconds_and_come_back() -> None:
     assert parse_iso("2026-11-24T06:12:46Z") == 1795500766_000_000_000
 
 
-@pytest.mark.parametrize("text", ["2026-11-24", "2026-11-24T06:12:46", "2026-11-24T06:12:46+01:00", "2026-13-24T06:12:46Z"])
+@pytest.mark.parametrize(
+    "text", ["2026-11-24", "2026-11-24T06:12:46", "2026-11-24T06:12:46+01:00", "2026-13-24T06:12:46Z"]
+)
 def test_other_times_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         parse_iso(text)
@@ -81,7 +91,8 @@ def test_a_later_format_is_refused_by_name(change: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize(
-    "record", [None, [], {}, {"format": "1"}, GOOD | {"id": "../x"}, GOOD | {"status": "fine"}, GOOD | {"requires": "x"}]
+    "record",
+    [None, [], {}, {"format": "1"}, GOOD | {"id": "../x"}, GOOD | {"status": "fine"}, GOOD | {"requires": "x"}],
 )
 def test_what_is_not_a_record_is_damage(record: object) -> None:
     with pytest.raises(DamagedRecord):

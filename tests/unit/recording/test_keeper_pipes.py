@@ -187,9 +187,7 @@ def test_descriptors_environment_umask_and_directory_are_inherited(tmp_path: Pat
 def test_closed_standard_descriptors_stay_closed(tmp_path: Path) -> None:
     argv = keep_argv(tmp_path, "sh", "-c", "ls /proc/self/fd >&2")
     done = subprocess.run(["bash", "-c", 'exec "$@" <&- >&-', "x", *argv], capture_output=True, timeout=30)
-    plain = subprocess.run(
-        ["bash", "-c", "exec sh -c 'ls /proc/self/fd >&2' <&- >&-"], capture_output=True, timeout=30
-    )
+    plain = subprocess.run(["bash", "-c", "exec sh -c 'ls /proc/self/fd >&2' <&- >&-"], capture_output=True, timeout=30)
     assert done.stderr == plain.stderr
 
 

@@ -25,7 +25,7 @@ def lender(path: Path, environ: dict[str, str]) -> Repository:
 def test_git_reads_every_value_back(tmp_path: Path, git: Callable[..., Result], value: str) -> None:
     (tmp_path / "config").write_bytes(encode_config([("a.b", "1"), ('remote.x "y\\.url', value), ("a.c", "2")]))
     listed = git("config", "--file", str(tmp_path / "config"), "--list", "-z").stdout_bytes
-    assert listed == b"a.b\n1\0remote.x \"y\\.url\n" + value.encode("utf-8", "surrogateescape") + b"\0a.c\n2\0"
+    assert listed == b'a.b\n1\0remote.x "y\\.url\n' + value.encode("utf-8", "surrogateescape") + b"\0a.c\n2\0"
 
 
 @pytest.mark.parametrize("name", ["x\nevil", "../../x", "a..b", "/abs", "a b", "x.lock", "", "refs/heads/", "a~1"])
