@@ -1,7 +1,7 @@
 """Git's configuration files, read without git: grammar, includes, and the order of the files.
 
-Only used where no git executable may be asked. The grammar is that of git-config(1); `includeIf`
-knows gitdir, gitdir/i and onbranch, any other condition counts as not met.
+The grammar is that of git-config(1); `includeIf` knows gitdir, gitdir/i and onbranch. Any other
+condition is git's to judge: with `strict` it is refused, so that git is asked, else it counts as not met.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ Pair = tuple[str, str | None]
 _MAX_DEPTH = 10
 _HEADER = re.compile(r'\s*\[\s*([-.0-9A-Za-z]+)\s*(?:"((?:[^"\\\n]|\\.)*)")?\s*\]')
 _NAME = re.compile(r"\s*([A-Za-z][-0-9A-Za-z]*)[ \t]*(=?)")
+_CONDITIONS = ("gitdir", "gitdir/i", "onbranch")
 _ESCAPES = {"n": "\n", "t": "\t", "b": "\b", '"': '"', "\\": "\\"}
 
 
@@ -27,13 +28,20 @@ def read_protected(environ: Mapping[str, str], git_dir: str = "") -> list[Pair]:
     return [*_read_files(_outer_files(environ), git_dir, environ), *_from_environment(environ)]
 
 
-def read_config(git_dir: str, common_dir: str, environ: Mapping[str, str]) -> Config:
+def read_config(git_dir: str, common_dir: str, environ: Mapping[str, str], *, strict: bool = False) -> Config:
     """The whole configuration of a repository; raises UnsupportedRepository for a file that is not a config."""
     local = list(_read_files([os.path.join(common_dir, "config")], git_dir, environ))
     if Config(local).get_bool("extensions.worktreeconfig"):
         local += _read_files([os.path.join(git_dir, "config.worktree")], git_dir, environ)
     outer = _read_files(_outer_files(environ), git_dir, environ)
-    return Config([*outer, *local, *_from_environment(environ)])
+    pairs = [*outer, *local, *_from_environment(environ)]
+    if strict and (unknown := next((key for key, _ in pairs if _is_unknown_condition(key)), None)):
+        raise UnsupportedRepository(f"{unknown}: a condition that only git can judge", next="install git")
+    return Config(pairs)
+
+
+def _is_unknown_condition(key: str) -> bool:
+    return key.startswith("includeif.") and key[len("includeif.") :].partition(":")[0] not in _CONDITIONS
 
 
 def _outer_files(environ: Mapping[str, str]) -> list[str]:
@@ -97,7 +105,7 @@ def _includes(key: str, path: str, git_dir: str, environ: Mapping[str, str]) -> 
     kind, _, pattern = key[len("includeif.") : -len(".path")].partition(":")
     if kind == "onbranch":
         return _on_branch(git_dir, pattern)
-    if kind not in ("gitdir", "gitdir/i"):
+    if kind not in _CONDITIONS:
         return False
     pattern = _expand(pattern, environ)
     if pattern.startswith("./"):

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from gitrun.errors import GitFailed
 from gitrun.git.executable import spawn_server
+from gitrun.git.hashing import object_id
 
 if TYPE_CHECKING:
     from dulwich.object_store import DiskObjectStore
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 # Unanswered questions must fit the smallest pipe there is (one page), or both sides could block.
 _AHEAD_BYTES = 4096
 _CHUNK = 1 << 18
+_SMALL = 1 << 14
+KINDS = ("commit", "tree", "blob", "tag")
 
 
 class ObjectReader(Protocol):
@@ -58,6 +61,20 @@ def open_reader(repo: Repository, *, lazy_fetch: bool = False) -> ObjectReader:
     if repo.git is not None:
         return _GitReader(repo, lazy_fetch)
     return _DulwichReader(repo)
+
+
+def read_loose(repo: Repository, oid: str) -> tuple[str, bytes] | None:
+    """A small loose object, without a process; None when it is not loose, not small or not whole."""
+    try:
+        with open(os.path.join(repo.objects_dir, oid[:2], oid[2:]), "rb") as file:
+            stored = zlib.decompressobj().decompress(file.read(_SMALL), _SMALL)
+    except (OSError, zlib.error):
+        return None  # whoever asks the reader next gets the reason
+    header, _, content = stored.partition(b"\0")
+    kind, _, size = header.decode("ascii", "replace").partition(" ")
+    if kind not in KINDS or size != str(len(content)) or object_id(kind, content, repo.object_format) != oid:
+        return None
+    return kind, content
 
 
 class _Closing:
@@ -175,7 +192,7 @@ def _answer(server: _Server, oid: str) -> tuple[str, str, bytes]:
     return oid, kind, server.content(size)
 
 
-_KINDS = {1: "commit", 2: "tree", 3: "blob", 4: "tag"}
+_DULWICH_KINDS = dict(enumerate(KINDS, 1))
 
 
 class _DulwichReader(_Closing):
@@ -184,7 +201,7 @@ class _DulwichReader(_Closing):
 
     def read(self, oid: str) -> tuple[str, bytes]:
         kind, data = self._raw(oid)
-        return _KINDS[kind], data
+        return _DULWICH_KINDS[kind], data
 
     def has(self, oid: str) -> bool:
         from dulwich.objects import ObjectID

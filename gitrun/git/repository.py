@@ -1,8 +1,9 @@
 """Which repository we are in, and whether it is one that gitrun may and can work with.
 
-With a git executable `git rev-parse` and `git config` answer, side by side, so its rules about
-ownership, environment and boundaries hold to the letter. Without one, `discovery` follows the same
-rules. Either way a feature that gitrun does not know is refused here, once, and never guessed about.
+`discovery` and `configfile` follow Git's rules and cost a tenth of asking git, which counts on the
+way to every command. Git itself (`git rev-parse` and `git config`, side by side) is asked where it
+knows more: before a refusal, and where its configuration may lie in other places than these.
+A feature that gitrun does not know is refused here, once, and never guessed about.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from gitrun.errors import NotARepository, UnsafeRepository, UnsupportedRepository
+from gitrun.errors import GitrunError, NotARepository, UnsafeRepository, UnsupportedRepository
+from gitrun.git import discovery
 from gitrun.git.config import Config, parse_list
+from gitrun.git.configfile import read_config
 from gitrun.git.executable import Argument, Git, Running, clean_environment, failure, find_git
 from gitrun.git.hashing import RAW_BYTES
 
@@ -22,6 +25,8 @@ _KNOWN_EXTENSIONS = frozenset(
         *("objectformat", "refstorage"),  # checked by their values
     }
 )
+# Where distributions install git, which is where /etc/gitconfig is its system-wide configuration.
+_DISTRIBUTION = ("/usr/bin", "/bin")
 _ASKED = ("--is-bare-repository", "--absolute-git-dir", "--git-common-dir", "--git-path", "objects")
 
 
@@ -104,7 +109,7 @@ def discover(start: str, git: Git | None, environ: Mapping[str, str], *, bare_ok
     gitrun does not know and, unless `bare_ok`, where there is no working tree.
     """
     start = os.path.abspath(start)
-    repo = _by_search(start, environ) if git is None else _by_git(start, git, environ)
+    repo = _find(start, git, environ)
     _check_supported(repo)
     if repo.worktree is None and not bare_ok:
         raise UnsupportedRepository(
@@ -126,6 +131,17 @@ def archive_of(repo: Repository | None, environ: Mapping[str, str], *, git: Git 
         return discover(place, git, clean_environment(environ), bare_ok=True)
     except NotARepository as problem:
         raise NotARepository(f"GITRUN_ARCHIVE: {problem}", next="unset GITRUN_ARCHIVE") from problem
+
+
+def _find(start: str, git: Git | None, environ: Mapping[str, str]) -> Repository:
+    if git is None:
+        return _by_search(start, None, environ)
+    if "GIT_CONFIG_PARAMETERS" in environ or os.path.dirname(os.path.realpath(git.path)) not in _DISTRIBUTION:
+        return _by_git(start, git, environ)
+    try:
+        return _by_search(start, git, environ)
+    except GitrunError:
+        return _by_git(start, git, environ)  # a refusal is Git's to make, and it has the words for it
 
 
 def _by_git(start: str, git: Git, environ: Mapping[str, str]) -> Repository:
@@ -175,13 +191,9 @@ def _refusal(start: str, problem: Exception) -> Exception:
     return problem
 
 
-def _by_search(start: str, environ: Mapping[str, str]) -> Repository:
-    # Only without git, so that the way to the spawn does not pay for reading them.
-    from gitrun.git import discovery
-    from gitrun.git.configfile import read_config
-
+def _by_search(start: str, git: Git | None, environ: Mapping[str, str]) -> Repository:
     place = discovery.search(start, environ)
-    config = read_config(place.git_dir, place.common_dir, environ)
+    config = read_config(place.git_dir, place.common_dir, environ, strict=git is not None)
     objects_dir = environ.get("GIT_OBJECT_DIRECTORY") or os.path.join(place.common_dir, "objects")
     return Repository(
         discovery.worktree_of(place, config, environ),
@@ -189,7 +201,7 @@ def _by_search(start: str, environ: Mapping[str, str]) -> Repository:
         place.common_dir,
         os.path.realpath(os.path.join(start, objects_dir)),
         _object_format(config),
-        None,
+        git,
         config,
         environ,
     )

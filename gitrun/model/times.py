@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import calendar
 import re
 import time
 
@@ -20,5 +19,7 @@ def parse_iso(text: str) -> int:
     match = _ISO.match(text)
     if match is None:
         raise ValueError(f"not a UTC time: {text!r}")
+    import calendar  # brings datetime and locale along, which the way to a spawn has no use for
+
     seconds = calendar.timegm(time.strptime(match[1], "%Y-%m-%dT%H:%M:%S"))
     return seconds * 1_000_000_000 + int((match[2] or "0").ljust(9, "0"))
