@@ -26,11 +26,8 @@ _ATTEMPTS = 3
 _VANISHED = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.ENODEV}
 
 
-class Held(NamedTuple):
-    """What a tree holds of a path: mode and raw object id."""
-
-    mode: int
-    oid: bytes
+# What a tree holds of a path: mode and raw object id. A plain tuple, since there are as many as files.
+Held = tuple[int, bytes]
 
 
 class Whole(NamedTuple):

@@ -11,17 +11,22 @@ shorter than the file, so equal sizes mean equal bytes and one `cat-file` answer
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+import os
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, NamedTuple
 
 from gitrun.capture.contents import EXECUTABLE, FILE, Contents, Held
 from gitrun.capture.private import PrivateGit
+from gitrun.capture.takings import Takings
 from gitrun.capture.uncommon import index_path
 from gitrun.errors import GitFailed
 from gitrun.git.attributes import EOL, FILTER, IDENT, Attributes
-from gitrun.git.index import MODE, OID, SIZE, Index
+from gitrun.git.index import MODE, OID, SIZE, Entry, Index
 from gitrun.git.objects import open_reader
 from gitrun.git.repository import Repository
+
+if TYPE_CHECKING:
+    from gitrun.git.objects import ObjectReader
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
@@ -48,7 +53,7 @@ def clean(repo: Repository, paths: list[bytes], environ: Mapping[str, str]) -> d
         with open_reader(private.repository()) as reader:
             for path, held in listed.items():
                 try:
-                    cleaned[path] = Converted(held, reader.read(held.oid.hex())[1])
+                    cleaned[path] = Converted(held, reader.read(held[1].hex())[1])
                 except KeyError:
                     continue  # removed meanwhile by somebody's gc: as good as refused
         return cleaned
@@ -74,7 +79,7 @@ def _add(private: PrivateGit, paths: list[bytes]) -> dict[bytes, Held]:
         if path in wanted:
             mode, oid, stage = facts.split(b" ")
             if stage == b"0":
-                found[path] = Held(int(mode, 8), bytes.fromhex(oid.decode()))
+                found[path] = (int(mode, 8), bytes.fromhex(oid.decode()))
     return found
 
 
@@ -109,3 +114,64 @@ def _larger(repo: Repository, wanted: list[tuple[bytes, int, str]]) -> list[byte
         for (path, size, _), answer in zip(wanted, answers, strict=False)
         if answer.isdigit() and int(answer) & 0xFFFFFFFF != size
     ]
+
+
+class Postponed(NamedTuple):
+    """A file that was read and that a conversion may change; `entry` is None for an untracked one."""
+
+    path: bytes
+    entry: Entry | None
+
+
+class Converter:
+    """Takes the files of one worktree that conversions touch."""
+
+    def __init__(self, repo: Repository, attributes: Attributes, takings: Takings, reader: Callable[[], ObjectReader]):
+        self._repo = repo
+        self._attributes = attributes
+        self._takings = takings
+        self._reader = reader
+
+    def take_changed(self, postponed: list[Postponed], environ: Mapping[str, str]) -> None:
+        """Take changed and new files as git cleans them, and their bytes beside the tree where those differ."""
+        cleaned = clean(self._repo, [path for path, _ in postponed], environ)
+        for path, entry in postponed:
+            if path in cleaned:
+                self._take_cleaned(path, entry, cleaned[path])
+            else:
+                if self._repo.git is None or os.path.lexists(self._takings.top + path):
+                    self._takings.view.differ(path, "unconverted")
+                self._takings.take_as_it_is(path, entry)
+
+    def take_unchanged(self, unproved: set[bytes]) -> None:
+        """Keep the bytes of tracked files that are unchanged and all the same not those of their blob."""
+        takings = self._takings
+        for path in differing(self._repo, takings.index, self._attributes, takings.contents, unproved):
+            entry = takings.entry(path)
+            self._overlay(path, (entry[MODE], entry[OID]), self._is_pointer(entry[OID]))
+
+    def take_raw(self, unproved: set[bytes]) -> None:
+        """Put the bytes on disk of such files into the tree of a root, whatever its index says."""
+        takings = self._takings
+        for path in differing(self._repo, takings.index, self._attributes, takings.contents, unproved):
+            takings.take_as_it_is(path, takings.entry(path))
+
+    def _take_cleaned(self, path: bytes, entry: Entry | None, converted: Converted) -> None:
+        held, data = converted
+        if entry is None or not self._takings.is_entry(path, entry, held):
+            self._takings.contents.put(data)
+            self._takings.edit(path, held)
+            if entry is not None:
+                self._takings.note_edit(path, entry, len(data))
+        self._overlay(path, held, data.startswith(LFS_POINTER))
+
+    def _overlay(self, path: bytes, held: Held, is_pointer: bool) -> None:
+        contents = self._takings.contents
+        if contents.hash_large(path) != held[1]:
+            contents.put_large(path, held[0], "lfs" if is_pointer else "raw")
+
+    def _is_pointer(self, oid: bytes) -> bool:
+        try:
+            return self._reader().read(oid.hex())[1].startswith(LFS_POINTER)
+        except KeyError:
+            return False

@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Any, Protocol
 
 from gitrun.git.index import Index
 
-_ENOUGH = 8_000  # files; below that a fork costs more than it saves
+_ENOUGH = 20_000  # files; below that a fork costs more than it saves
 
 
 class Work(Protocol):
@@ -23,7 +23,7 @@ class Work(Protocol):
     todo: list[bytes]
 
     @property
-    def found(self) -> Iterable[list[object]]: ...
+    def found(self) -> Iterable[list[Any]]: ...
     def finish(self) -> None: ...
 
 

@@ -21,11 +21,13 @@ from gitrun.capture.contents import Shelf
 from gitrun.capture.findings import Findings, View, texts
 from gitrun.capture.guards import Guard, read_limits
 from gitrun.capture.nested import Nested
-from gitrun.capture.worktree import Captured, Place, Tools, capture_worktree
-from gitrun.errors import DamagedRecord, DamagedRepository, UnsupportedRepository
+from gitrun.capture.takings import Place, Tools
+from gitrun.capture.trees import Head as TreesHead
+from gitrun.capture.worktree import Captured, capture_worktree
+from gitrun.errors import DamagedRecord, DamagedRepository, UnsupportedRepository, from_os_error
 from gitrun.git.head import Head, read_head
 from gitrun.git.identity import identity
-from gitrun.git.objects import ObjectReader, open_reader
+from gitrun.git.objects import ObjectReader, open_reader, read_loose
 from gitrun.git.packs import OwnPacks, Pack, PackWriter
 from gitrun.git.repository import Repository
 from gitrun.git.trees import encode_commit, parse_commit
@@ -95,8 +97,10 @@ def take_snapshot(
         taken = _Snapshotter(repo, archive, tools).take()
         shelf.commit()
         pack = writer.finish(sync=False)
-    except BaseException:
+    except BaseException as problem:
         writer.abort()
+        if isinstance(problem, OSError):
+            raise from_os_error(problem, "taking a snapshot") from problem
         raise
     finally:
         shelf.close()
@@ -119,11 +123,10 @@ class _Snapshotter:
         try:
             head = read_head(self._repo)
             reader = self._lazy(self._repo)
-            head_tree = _tree_of(head.commit, reader)
+            head_tree = _tree_of(self._repo, head.commit, reader)
             covers = head_tree is not None and self._archive_has(head.commit, head_tree)
-            place = Place(
-                self._repo, View(self._findings), head_tree, covers, False, self._never_source(self._repo), reader
-            )
+            view, skip = View(self._findings), self._never_source(self._repo)
+            place = Place(self._repo, view, TreesHead(head_tree, covers), False, skip, reader)
             captured = capture_worktree(place, self._tools)
             for nested in sorted(captured.nested):
                 self._take_root(nested, b"")
@@ -166,11 +169,12 @@ class _Snapshotter:
         self._roots.append(root)
         reader = self._lazy(nested.repo)
         try:
-            head_tree = _tree_of(nested.head.commit, reader)
+            head_tree = _tree_of(nested.repo, nested.head.commit, reader)
         except DamagedRepository:
             head_tree = None  # a shallow or broken clone: its files are there all the same
         view = View(self._findings, prefix, n)
-        place = Place(nested.repo, view, head_tree, False, True, self._never_source(nested.repo), reader)
+        skip = self._never_source(nested.repo)
+        place = Place(nested.repo, view, TreesHead(head_tree, False), True, skip, reader)
         captured = capture_worktree(place, self._tools)
         facts = {
             "n": n,
@@ -226,12 +230,13 @@ class _Snapshotter:
         }
 
 
-def _tree_of(commit: str | None, reader: Callable[[], ObjectReader]) -> bytes | None:
+def _tree_of(repo: Repository, commit: str | None, reader: Callable[[], ObjectReader]) -> bytes | None:
     """The raw id of a commit's tree; raises DamagedRepository when the commit is not there."""
     if commit is None:
         return None
     try:
-        return bytes.fromhex(parse_commit(reader().read(commit)[1]).tree)
+        _, content = read_loose(repo, commit) or reader().read(commit)
+        return bytes.fromhex(parse_commit(content).tree)
     except (KeyError, DamagedRecord) as problem:
         raise DamagedRepository(f"HEAD is {commit}, and that commit cannot be read", next="git fsck") from problem
 

@@ -13,7 +13,7 @@ unless one of gitrun's own packs has it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from gitrun.capture.contents import GITLINK, TREE, Held
@@ -40,6 +40,13 @@ class Comparison(NamedTuple):
     unstaged: list[bytes]
 
 
+class Head(NamedTuple):
+    """HEAD's tree (raw id) as far as there is one, and whether the archive has it, so that nothing of it is written."""
+
+    tree: bytes | None
+    covers: bool
+
+
 class HeadTrees:
     """HEAD's trees, from the index's cache where that is the same tree, else from the repository."""
 
@@ -63,17 +70,17 @@ class HeadTrees:
         while todo:
             here, tree = todo.pop()
             for name, held in self.entries(here, tree).items():
-                if held.mode == TREE:
-                    todo.append((here + name + b"/", held.oid))
+                if held[0] == TREE:
+                    todo.append((here + name + b"/", held[1]))
                 else:
                     paths.append(here + name)
         return paths
 
     def _from_index(self, directory: bytes) -> dict[bytes, Held]:
         index = self._index
-        held = {name: Held(entry[MODE], entry[OID]) for name, entry in index.files.get(directory, {}).items()}
+        held = {name: (entry[MODE], entry[OID]) for name, entry in index.files.get(directory, {}).items()}
         for name in index.below.get(directory, ()):
-            held[name] = Held(TREE, index.trees[directory + name + b"/"])
+            held[name] = (TREE, index.trees[directory + name + b"/"])
         return held
 
     def _from_repository(self, oid: bytes) -> dict[bytes, Held]:
@@ -81,7 +88,7 @@ class HeadTrees:
             entries = read_tree(self._reader(), oid.hex())
         except DamagedRecord:
             return {}  # a partial clone may lack it: then everything there is written
-        return {name: Held(_canonical(mode), bytes.fromhex(child)) for name, mode, child in entries}
+        return {name: (_canonical(mode), bytes.fromhex(child)) for name, mode, child in entries}
 
 
 def _canonical(mode: int) -> int:
@@ -106,7 +113,7 @@ class TreeBuilder:
     ) -> None:
         self._index = index
         self._edits = edits
-        self._gone = gone
+        self._gone = set(gone)
         self._head = head
         self._writer = writer
         self._provide = provide
@@ -129,45 +136,86 @@ class TreeBuilder:
         trees = self._index.trees
         while todo:
             directory, oid = todo.pop()
-            if self._covers and oid is not None and directory not in self._dirty and trees.get(directory) == oid:
+            if (
+                self._covers
+                and oid is not None
+                and trees.get(directory) == oid
+                and directory not in self._dirty
+                and directory not in self._gone
+            ):
                 built[directory] = oid
                 continue
             held = self._head.entries(directory, oid)
             plan.append((directory, oid, held))
+            is_gone = directory in self._gone
             for name in self._children(directory):
                 known = held.get(name)
-                todo.append((directory + name + b"/", known.oid if known and known.mode == TREE else None))
+                child = directory + name + b"/"
+                todo.append((child, known[1] if known and known[0] == TREE else None))
+                if is_gone:
+                    self._gone.add(child)
         return plan
 
     def _children(self, directory: bytes) -> set[bytes]:
-        names = self._index.below.get(directory, set()) | self._below.get(directory, set())
-        return {name for name in names if directory + name + b"/" not in self._gone} if self._gone else names
+        return self._index.below.get(directory, set()) | self._below.get(directory, set())
 
     def _build_one(
         self, directory: bytes, oid: bytes | None, head: dict[bytes, Held], built: dict[bytes, bytes | None]
     ) -> bytes | None:
         """Build one directory whose subdirectories are built; None when nothing is in it."""
         edits = self._edits.get(directory, {})
-        files = self._index.files.get(directory, {})
-        now: dict[bytes, Held] = {}
-        for name, entry in files.items():
-            if name not in edits and (held := self._unedited(directory + name, entry, head.get(name))):
-                now[name] = held
-        now.update((name, held) for name, held in edits.items() if held is not None)
+        changes = dict(edits)
         for name in self._children(directory):
             if (child := built[directory + name + b"/"]) is not None:
-                now[name] = Held(TREE, child)
-        self._compare(directory, head, now, files)
+                changes[name] = (TREE, child)
+            else:
+                changes.setdefault(name, None)
+        same = oid is not None and self._index.trees.get(directory) == oid
+        if directory in self._gone:
+            self._compare(directory, head, {}, head.keys())
+            if not same:
+                self._compare_index(directory, head)
+            return None
+        if self._covers and same:
+            now = self._changed_head(directory, head, changes)
+        else:
+            now = self._from_index(directory, head, edits)
+            now.update((name, held) for name, held in changes.items() if held is not None)
+            self._compare(directory, head, now, head.keys() | now.keys())
+            self._compare_index(directory, head)
         if not now:
             return None
         ordered = sorted([(name + b"/" if held[0] == TREE else name, name, held) for name, held in now.items()])
         return self._write_tree([b"%o %b\0%b" % (held[0], name, held[1]) for _, name, held in ordered], oid)
 
+    def _changed_head(
+        self, directory: bytes, head: dict[bytes, Held], changes: dict[bytes, Held | None]
+    ) -> dict[bytes, Held]:
+        """The entries of a directory that is the same in HEAD and in the index: HEAD's, with the changes."""
+        now = dict(head)
+        for name, held in changes.items():
+            if held is not None:
+                now[name] = held
+            elif name in now:
+                del now[name]
+        self._compare(directory, head, now, changes.keys())
+        return now
+
+    def _from_index(
+        self, directory: bytes, head: dict[bytes, Held], edits: dict[bytes, Held | None]
+    ) -> dict[bytes, Held]:
+        """What the index holds in a directory, without what is edited; what HEAD lacks of it is provided."""
+        now: dict[bytes, Held] = {}
+        for name, entry in self._index.files.get(directory, {}).items():
+            if name not in edits and (held := self._unedited(directory + name, entry, head.get(name))):
+                now[name] = held
+        return now
+
     def _unedited(self, path: bytes, entry: Entry, head: Held | None) -> Held | None:
-        held = Held(entry[MODE], entry[OID])
+        held = (entry[MODE], entry[OID])
         if entry[FLAGS] & STAGE:
             return None
-        if (self._covers and head == held) or held.mode == GITLINK:
+        if (self._covers and head == held) or held[0] == GITLINK:
             return held
         return self._provide(path, held, entry[SIZE])
 
@@ -179,31 +227,39 @@ class TreeBuilder:
         return oid
 
     def _compare(
-        self, directory: bytes, head: dict[bytes, Held], now: dict[bytes, Held], files: dict[bytes, Entry]
+        self, directory: bytes, head: dict[bytes, Held], now: dict[bytes, Held], names: Iterable[bytes]
     ) -> None:
+        """Note how these names of a directory differ from HEAD's; a directory that was entered spoke for itself."""
         found = self.comparison
-        for name, held in now.items():
-            known = head.get(name)
-            if known is None or (known.mode == TREE) != (held.mode == TREE):
-                if held.mode != TREE:
-                    found.added.append(directory + name)
-            elif known != held and held.mode != TREE:
-                found.modified.append(directory + name)
+        entered = self._children(directory)
+        for name in names:
+            known, held = head.get(name), now.get(name)
+            was_file = known is not None and known[0] != TREE
+            is_file = held is not None and held[0] != TREE
+            if was_file and is_file:
+                if known != held:
+                    found.modified.append(directory + name)
+            elif is_file:
+                found.added.append(directory + name)
+            elif was_file:
+                found.deleted.append(directory + name)
+            if known is not None and not was_file and (held is None or is_file) and name not in entered:
+                found.deleted.extend(self._head.files_below(directory + name + b"/", known[1]))
+
+    def _compare_index(self, directory: bytes, head: dict[bytes, Held]) -> None:
+        """Note how the index of a directory differs from HEAD in its names."""
+        found = self.comparison
+        entered = self._children(directory)
+        files = self._index.files.get(directory, {})
+        below = self._index.below.get(directory, set())
         for name, known in head.items():
-            path = directory + name
-            here = now.get(name)
-            if known.mode == TREE:
-                if here is None or here.mode != TREE:
-                    found.deleted.extend(self._head.files_below(path + b"/", known.oid))
-                if name not in self._index.below.get(directory, ()):
-                    found.unstaged.extend(self._head.files_below(path + b"/", known.oid))
-                continue
-            if here is None or here.mode == TREE:
-                found.deleted.append(path)
-            if name not in files:
-                found.unstaged.append(path)
+            if known[0] == TREE:
+                if name not in below and name not in entered:
+                    found.unstaged.extend(self._head.files_below(directory + name + b"/", known[1]))
+            elif name not in files:
+                found.unstaged.append(directory + name)
         for name in files:
-            if (known := head.get(name)) is None or known.mode == TREE:
+            if name not in head or head[name][0] == TREE:
                 found.staged.append(directory + name)
 
 

@@ -214,7 +214,7 @@ class _Walk:
             try:
                 found = os.stat(name, dir_fd=fd, follow_symlinks=False)
             except FileNotFoundError:
-                continue
+                continue  # removed since the directory was listed
             if stat.S_ISDIR(found.st_mode):
                 any_source |= self._is_to_enter(directory, name, name in below)
                 continue

@@ -8,52 +8,21 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple
 
-from gitrun.capture import conversions
-from gitrun.capture.contents import EXECUTABLE, FILE, GITLINK, SYMLINK, Contents, Held, Shelf, Whole
-from gitrun.capture.findings import View
-from gitrun.capture.guards import Guard
+from gitrun.capture.contents import GITLINK
+from gitrun.capture.conversions import Converter, Postponed, needs_git
 from gitrun.capture.nested import Nested, open_nested, why_not
-from gitrun.capture.trees import Comparison, Edits, HeadTrees, TreeBuilder
+from gitrun.capture.takings import Place, Takings, Tools
+from gitrun.capture.trees import Comparison, HeadTrees, TreeBuilder
 from gitrun.capture.uncommon import load_index
 from gitrun.capture.walk import StatRules, Suspect, Walked, walk
 from gitrun.errors import UnsafeRepository, UnsupportedRepository
 from gitrun.git.attributes import FILE as ATTRIBUTES_FILE
-from gitrun.git.attributes import Attributes, find_attributes
+from gitrun.git.attributes import FILTER, Attributes, find_attributes
 from gitrun.git.ignore import IgnoreRules
-from gitrun.git.index import ASSUME_UNCHANGED, FLAGS, INTENT_TO_ADD, MODE, OID, SKIP_WORKTREE, STAGE, Entry
-from gitrun.git.packs import PackWriter
-from gitrun.git.repository import Repository
-
-if TYPE_CHECKING:
-    from gitrun.git.objects import ObjectReader
-
-
-class Place(NamedTuple):
-    """A worktree to capture; `head_tree` is HEAD's raw tree id, `covers` that the archive has HEAD.
-
-    `raw` asks for the bytes on disk in the tree itself; `skip` are directories that are never source.
-    """
-
-    repo: Repository
-    view: View
-    head_tree: bytes | None
-    covers: bool
-    raw: bool
-    skip: frozenset[bytes]
-    reader: Callable[[], ObjectReader]
-
-
-class Tools(NamedTuple):
-    """What all worktrees of a snapshot share."""
-
-    fmt: str
-    writer: PackWriter
-    shelf: Shelf
-    guard: Guard
-    environ: Mapping[str, str]
+from gitrun.git.index import ASSUME_UNCHANGED, FLAGS, OID, SKIP_WORKTREE, Entry
 
 
 class Captured(NamedTuple):
@@ -71,7 +40,9 @@ class Captured(NamedTuple):
     @property
     def is_dirty(self) -> bool:
         """Whether anything differs from HEAD, in the files or in the index."""
-        return bool(any(self.comparison) or self.untracked or self.conflicts or self.beside)
+        here = self.comparison
+        differs = here.modified or here.added or here.staged or here.unstaged or self.untracked
+        return bool(differs or self.conflicts or self.beside or set(here.deleted) - self.absent)
 
 
 def capture_worktree(place: Place, tools: Tools) -> Captured:
@@ -87,16 +58,10 @@ class _Capture:
         self.view = place.view
         self.repo = place.repo
         self.top = os.fsencode(place.repo.worktree).rstrip(b"/") + b"/"
-        large = tools.guard.limits.large
-        self.contents = Contents(self.top, tools.fmt, tools.writer, tools.shelf, place.view, large)
         self.index = load_index(place.repo, tools.environ)
-        self.file_mode = self.repo.config.get_bool("core.filemode", True)
-        self.symlinks = self.repo.config.get_bool("core.symlinks", True)
-        self.edits: Edits = {}
+        self.takings = Takings(place, tools, self.top, self.index)
         self.attributes: Attributes | None = None
-        self.beside: set[bytes] = set()
         self.absent: set[bytes] = set()
-        self.sparse: list[bytes] = []
         self.nested: list[Nested] = []
         self.untracked: list[bytes] = []
 
@@ -104,35 +69,37 @@ class _Capture:
         walked = self._walk()
         self.attributes = self._find_attributes(walked)
         self._take_nested(walked)
-        postponed = self._take_suspects(walked.suspects)
-        postponed += self._take_untracked(walked.untracked)
-        if self.attributes:
-            self._take_converted(postponed, walked)
+        postponed = [*self._take_suspects(walked.suspects), *self._take_untracked(walked.untracked)]
+        if self.attributes is not None:
+            self._convert(self.attributes, postponed, walked)
         gone = set(walked.missing_below)
         self._note_missing(walked.missing, gone)
         self._note_left_out(walked)
-        head = HeadTrees(self.index, self.place.head_tree, self.place.reader)
-        builder = TreeBuilder(
-            self.index,
-            self.edits,
-            gone,
-            head,
-            self.tools.writer,
-            self._provide,
-            fmt=self.tools.fmt,
-            covers=self.place.covers,
-        )
-        tree = builder.build().hex()
+        tree, comparison = self._build(gone)
         return Captured(
             tree,
-            builder.comparison,
+            comparison,
             self.untracked,
             sorted(self.index.conflicts),
-            self.beside,
+            self.takings.beside,
             self.absent,
-            bool(self.sparse),
+            bool(self.absent),
             self.nested,
         )
+
+    def _build(self, gone: set[bytes]) -> tuple[str, Comparison]:
+        head = self.place.head
+        builder = TreeBuilder(
+            self.index,
+            self.takings.edits,
+            gone,
+            HeadTrees(self.index, head.tree, self.place.reader),
+            self.tools.writer,
+            self.takings.provide,
+            fmt=self.tools.fmt,
+            covers=head.covers,
+        )
+        return builder.build().hex(), builder.comparison
 
     def _walk(self) -> Walked:
         config = self.repo.config
@@ -178,172 +145,63 @@ class _Capture:
                 continue
             oid = bytes.fromhex(nested.head.commit)
             if len(oid) == self.repo.hash_len and (entry is None or entry[OID] != oid):
-                self._edit(path, Held(GITLINK, oid))
+                self.takings.edit(path, (GITLINK, oid))
             if entry is None:
                 self.untracked.append(path)
 
-    def _edit(self, path: bytes, held: Held | None) -> None:
-        cut = path.rfind(b"/") + 1
-        self.edits.setdefault(path[:cut], {})[path[cut:]] = held
+    def _kinds(self, path: bytes, found: os.stat_result) -> int:
+        """The conversions that may change a file, none of them in a root."""
+        if self.attributes is None or self.place.raw or stat.S_ISLNK(found.st_mode):
+            return 0
+        return self.attributes.touches(path)
 
-    def _mode(self, found: os.stat_result, entry: Entry | None) -> int:
-        """The mode Git gives to what was found (read-cache.c, ce_mode_from_stat)."""
-        if stat.S_ISLNK(found.st_mode):
-            return SYMLINK
-        if not self.symlinks and entry is not None and entry[MODE] == SYMLINK:
-            return SYMLINK
-        if not self.file_mode:
-            return entry[MODE] if entry is not None and stat.S_ISREG(entry[MODE]) else FILE
-        return EXECUTABLE if found.st_mode & stat.S_IXUSR else FILE
-
-    def _touched(self, path: bytes, found: os.stat_result) -> int:
-        return self.attributes.touches(path) if self.attributes and not stat.S_ISLNK(found.st_mode) else 0
-
-    def _take_suspects(self, suspects: list[Suspect]) -> list[tuple[bytes, Entry | None, os.stat_result]]:
+    def _take_suspects(self, suspects: list[Suspect]) -> Iterable[Postponed]:
         """Read the tracked files that may have changed; those a conversion may change are handed back."""
-        postponed: list[tuple[bytes, Entry | None, os.stat_result]] = []
+        takings = self.takings
         for path, entry, found in suspects:
-            kinds = 0 if self.place.raw else self._touched(path, found)
-            if found.st_size > self.contents.large and stat.S_ISREG(found.st_mode):
+            kinds = self._kinds(path, found)
+            if takings.is_large(found):
                 if kinds:
-                    postponed.append((path, entry, found))
+                    yield Postponed(path, entry)
                 else:
-                    self._take_large(path, entry, found)
+                    takings.take_large(path, entry, found)
                 continue
-            whole = self.contents.read(path)
-            if whole is not None and kinds and conversions.needs_git(kinds, whole.data):
-                postponed.append((path, entry, found))
+            whole = takings.contents.read(path)
+            if whole is not None and kinds and needs_git(kinds, whole.data):
+                yield Postponed(path, entry)
             else:
-                self._take(path, entry, whole)
-        return postponed
+                takings.take(path, entry, whole)
 
-    def _take_untracked(
-        self, candidates: Iterable[tuple[bytes, os.stat_result]]
-    ) -> list[tuple[bytes, Entry | None, os.stat_result]]:
+    def _take_untracked(self, candidates: Iterable[tuple[bytes, os.stat_result]]) -> Iterable[Postponed]:
         """Read the untracked files that the guards admit; those a conversion may change are handed back."""
-        postponed: list[tuple[bytes, Entry | None, os.stat_result]] = []
+        takings = self.takings
         for path, found in self.tools.guard.admit(candidates, self.view):
             self.untracked.append(path)
-            kinds = 0 if self.place.raw else self._touched(path, found)
-            if found.st_size > self.contents.large and stat.S_ISREG(found.st_mode):
-                if kinds & conversions.FILTER:
-                    postponed.append((path, None, found))
+            kinds = self._kinds(path, found)
+            if takings.is_large(found):
+                if kinds & FILTER:
+                    yield Postponed(path, None)
                 else:
-                    self._put_large(path, self._mode(found, None), "large")
+                    takings.put_large(path, takings.mode(found, None), "large")
                 continue
-            whole = self.contents.read(path)
+            whole = takings.contents.read(path)
             if whole is None:
                 self.untracked.pop()
-            elif kinds and conversions.needs_git(kinds, whole.data):
-                postponed.append((path, None, found))
+            elif kinds and needs_git(kinds, whole.data):
+                yield Postponed(path, None)
             else:
-                self._edit(path, Held(self._mode(whole.found, None), self.contents.put(whole.data)))
-        return postponed
+                takings.edit(path, (takings.mode(whole.found, None), takings.contents.put(whole.data)))
 
-    def _take(self, path: bytes, entry: Entry | None, whole: Whole | None) -> None:
-        """Take a tracked file as it was read, or its absence."""
-        if whole is None:
-            self._edit(path, None)
-            return
-        held = Held(self._mode(whole.found, entry), self.contents.blob_id(whole.data))
-        if entry is not None and self._is_entry(path, entry, held):
-            return
-        self.contents.writer.add("blob", whole.data, held.oid.hex())
-        self._edit(path, held)
-        self._note_edit(path, entry, len(whole.data))
-
-    def _is_entry(self, path: bytes, entry: Entry, held: Held) -> bool:
-        """Whether the index holds just this at stage 0."""
-        if entry[FLAGS] & STAGE or self.index.extended.get(path, 0) & INTENT_TO_ADD:
-            return False
-        return held == (entry[MODE], entry[OID])
-
-    def _note_edit(self, path: bytes, entry: Entry | None, size: int) -> None:
-        self.tools.guard.count(self.view.prefix + path, size)
-        if entry is not None and entry[FLAGS] & ASSUME_UNCHANGED:
-            self.view.differ(path, "assume-unchanged")
-        if self.index.extended.get(path, 0) & SKIP_WORKTREE:
-            self.view.differ(path, "skip-worktree")
-
-    def _take_large(self, path: bytes, entry: Entry, found: os.stat_result) -> None:
-        """Take a tracked file that is too large for Git, unless it only looks changed."""
-        oid = self.contents.hash_large(path)
-        mode = self._mode(found, entry)
-        if oid is not None and self._is_entry(path, entry, Held(mode, oid)):
-            return
-        self._put_large(path, mode, "large")
-        self._note_edit(path, entry, found.st_size)
-
-    def _put_large(self, path: bytes, mode: int, reason: str) -> None:
-        self._edit(path, None)
-        if self.contents.put_large(path, mode, reason):
-            self.beside.add(path)
-
-    def _take_converted(self, postponed: list[tuple[bytes, Entry | None, os.stat_result]], walked: Walked) -> None:
+    def _convert(self, attributes: Attributes, postponed: list[Postponed], walked: Walked) -> None:
         """Take the files whose bytes on disk are not those Git stores."""
-        assert self.attributes is not None
-        known = {path: entry for path, entry, _ in postponed}
         unproved = {suspect.path for suspect in walked.suspects} | {path for path, _ in walked.missing}
         unproved.update(self._paths_below(walked.missing_below))
-        stale = conversions.differing(self.repo, self.index, self.attributes, self.contents, unproved)
+        converter = Converter(self.repo, attributes, self.takings, self.place.reader)
         if self.place.raw:
-            for path in stale:
-                self._take_raw(path)
-            return
-        cleaned = conversions.clean(self.repo, list(known), self.tools.environ)
-        for path, entry in known.items():
-            self._take_cleaned(path, entry, cleaned.get(path))
-        for path in stale:
-            held = self._entry(path)
-            self._overlay(path, Held(held[MODE], held[OID]), self._pointer(held[OID]))
-
-    def _take_raw(self, path: bytes) -> None:
-        """Put the bytes on disk into the tree of a root, whatever its index says."""
-        entry = self._entry(path)
-        found = os.lstat(self.top + path)
-        if found.st_size > self.contents.large:
-            self._put_large(path, entry[MODE], "large")
-        elif (whole := self.contents.read(path)) is not None:
-            self._edit(path, Held(entry[MODE], self.contents.put(whole.data)))
-
-    def _take_cleaned(self, path: bytes, entry: Entry | None, converted: conversions.Converted | None) -> None:
-        if converted is None:
-            if self.repo.git is None or os.path.lexists(self.top + path):
-                self.view.differ(path, "unconverted")
-            self._take_as_it_is(path, entry)
-            return
-        held, data = converted
-        if entry is None or not self._is_entry(path, entry, held):
-            self.tools.writer.add("blob", data, held.oid.hex())
-            self._edit(path, held)
-            self._note_edit(path, entry, len(data)) if entry is not None else None
-        self._overlay(path, held, data.startswith(conversions.LFS_POINTER))
-
-    def _take_as_it_is(self, path: bytes, entry: Entry | None) -> None:
-        try:
-            found = os.lstat(self.top + path)
-        except OSError:
-            self._edit(path, None)
-            return
-        if found.st_size > self.contents.large:
-            self._put_large(path, self._mode(found, entry), "large")
+            converter.take_raw(unproved)
         else:
-            self._take(path, entry, self.contents.read(path))
-
-    def _overlay(self, path: bytes, held: Held, is_pointer: bool) -> None:
-        """Keep the bytes on disk beside the tree where they are not the blob's."""
-        if self.contents.hash_large(path) != held.oid:
-            self.contents.put_large(path, held.mode, "lfs" if is_pointer else "raw")
-
-    def _pointer(self, oid: bytes) -> bool:
-        try:
-            return self.place.reader().read(oid.hex())[1].startswith(conversions.LFS_POINTER)
-        except KeyError:
-            return False
-
-    def _entry(self, path: bytes) -> Entry:
-        cut = path.rfind(b"/") + 1
-        return self.index.files[path[:cut]][path[cut:]]
+            converter.take_changed(postponed, self.tools.environ)
+            converter.take_unchanged(unproved)
 
     def _paths_below(self, directories: Iterable[bytes]) -> list[bytes]:
         """The tracked paths in these directories and below them."""
@@ -358,12 +216,12 @@ class _Capture:
     def _note_missing(self, missing: list[tuple[bytes, Entry]], gone: set[bytes]) -> None:
         """Drop what is not on disk; what a sparse checkout never wrote is counted by directory."""
         for path, entry in missing:
-            self._edit(path, None)
+            self.takings.edit(path, None)
             self._note_absent(path, entry)
         for path in self._paths_below(gone) if gone else ():
-            self._note_absent(path, self._entry(path))
+            self._note_absent(path, self.takings.entry(path))
         counts: dict[bytes, int] = {}
-        for path in self.sparse:
+        for path in self.absent:
             directory = path[: path.rfind(b"/") + 1]
             counts[directory] = counts.get(directory, 0) + 1
         for directory, files in counts.items():
@@ -371,7 +229,6 @@ class _Capture:
 
     def _note_absent(self, path: bytes, entry: Entry) -> None:
         if self.index.extended.get(path, 0) & SKIP_WORKTREE:
-            self.sparse.append(path)
             self.absent.add(path)
         elif entry[FLAGS] & ASSUME_UNCHANGED:
             self.view.differ(path, "assume-unchanged")
@@ -386,29 +243,6 @@ class _Capture:
         for path in walked.trackers:
             files, size = _measure(self.top + path)
             self.view.exclude(path, "tracker", size, files)
-
-    def _provide(self, path: bytes, held: Held, size: int) -> Held | None:
-        """Have the pack hold what the index holds at `path` and the disk has unchanged."""
-        oid = held.oid.hex()
-        if self.tools.writer.contains(oid):
-            return held
-        if size > self.contents.large:
-            mode = held.mode
-            if self.contents.put_large(path, mode, "large"):
-                self.beside.add(path)
-                return None
-        whole = self.contents.read(path)
-        if whole is not None and self.contents.blob_id(whole.data) == held.oid:
-            self.tools.writer.add("blob", whole.data, oid)
-            return held
-        try:
-            data = self.place.reader().read(oid)[1]  # converted, or changed since the walk
-        except KeyError:
-            if whole is None:
-                return None
-            return Held(held.mode, self.contents.put(whole.data))
-        self.tools.writer.add("blob", data, oid)
-        return held
 
 
 def _measure(path: bytes) -> tuple[int, int]:

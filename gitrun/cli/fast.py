@@ -35,9 +35,18 @@ def main(words: list[str]) -> int:
             say(f"  next: {problem.next}")
         return NOT_STARTED  # whatever it was, the command was not started
     except Exception as bug:
+        return _report(bug)
+
+
+def _report(bug: Exception) -> int:
+    try:
         from gitrun.cli.problems import report_bug  # brings the terminal along; a bug is worth it
 
-        report_bug(bug)
+        return report_bug(bug)
+    except Exception:  # a bug so deep that it cannot even be logged
+        import traceback
+
+        say("".join(traceback.format_exception(bug)))
         return BUG
 
 

@@ -177,7 +177,7 @@ def read_rules(path: bytes, flags: int = 0) -> bytes:
         return b""  # absent, a symbolic link in the worktree, or not ours to read: git goes on too
     try:
         with open(fd, "rb") as file:
-            return file.read(_LONGEST_FILE)
+            return file.read(min(os.fstat(fd).st_size, _LONGEST_FILE))
     except OSError:
         return b""  # a directory of that name
 

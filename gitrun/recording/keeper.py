@@ -17,76 +17,22 @@ import os
 import select
 import signal
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, NoReturn
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 from gitrun.recording import spawn
 from gitrun.recording.console import Spool
-from gitrun.recording.processes import Process, adopt_orphans, descendants, identify, is_alive
-from gitrun.recording.relay import Channel, Keyboard, Output
-from gitrun.recording.signals import FORWARDED, Courier, Forwarding, Inherited, nothing
+from gitrun.recording.job import DONE, Handle, Job
+from gitrun.recording.member import EXIT_BYTES, reserve_exit
+from gitrun.recording.processes import adopt_orphans, descendants, identify, is_alive
+from gitrun.recording.relay import Channel, Keyboard, Output, carry_on
+from gitrun.recording.signals import FORWARDED, Courier, Forwarding, nothing
 from gitrun.recording.terminal import Terminal, copy_window_size, open_pty, signals_typed, users_terminal
 
 BEAT_S = 5.0
-EXIT_BYTES = 4096  # preallocated, so that a full disk cannot lose the exit status
 _LOOK_S = 0.2  # how often a terminal in the background is asked whether it came to the foreground
 _CHECK_S = 0.05  # how often the descendants of an ended command are counted
 _NAMED = 20  # descendants that are named, so that the exit fits its file
-DONE = b"D"
-
-
-class Job(NamedTuple):
-    """What the keeper has to do: the command, where its files go, and how it ends without a recorder."""
-
-    command: list[bytes]
-    environment: Mapping[bytes, bytes]
-    member: str
-    found: Inherited
-    directory: str | None = None  # where it runs, when not here
-    mode: str | None = None  # "pty", "pipes", or what the user has
-    console_max: int = 256 << 20
-    free_space_floor: int = 64 << 20
-    grace_s: float = 2.0
-    recover: tuple[str, ...] = ()
-    recover_directory: str = "/"
-    keep_fds: tuple[int, ...] = ()  # of the recorder's descriptors, those the keeper shares: the lock
-
-
-class Handle:
-    """The recorder's end: `forwarding` carries signals to the keeper, `wait` hears when the exit is written."""
-
-    def __init__(self, pid: int, report: int, forwarding: Forwarding, terminal: Terminal | None) -> None:
-        self.pid = pid
-        self.forwarding = forwarding
-        self._report = report
-        self._terminal = terminal
-        self._passing = True
-
-    def wait(self, timeout_s: float) -> bool | None:
-        """True when the exit is written, False when the keeper died before, None when time is up."""
-        poll = select.poll()
-        poll.register(self._report, select.POLLIN)
-        if not poll.poll(timeout_s * 1000):
-            return None
-        return os.read(self._report, 1) == DONE
-
-    def close(self) -> None:
-        """Lets the keeper go and gives the signals their old meaning."""
-        if self._passing:
-            self.forwarding.stop()
-        self.forwarding.end()
-        os.close(self._report)
-        if self._terminal is not None:
-            os.close(self._terminal.fd)
-        os.waitpid(self.pid, 0)
-
-    def lost(self) -> None:
-        """The keeper was killed: nobody listens to signals, and the terminal may still be raw."""
-        self._passing = False
-        self.forwarding.stop()
-        if self._terminal is not None:
-            self._terminal.is_raw = True
-            self._terminal.restore()
 
 
 def start_keeper(job: Job) -> Handle:
@@ -123,7 +69,7 @@ def _live(job: Job, orders: int, report: int) -> NoReturn:
 
 def run_keeper(job: Job, orders: int, report: int) -> None:
     """Runs the job in this process; returns when the exit is written and somebody else seals, or execs recover."""
-    _close_all_but({0, 1, 2, orders, report, *job.keep_fds, *job.found.extra_fds})
+    spawn.close_all_but({0, 1, 2, orders, report, *job.keep_fds, *job.found.extra_fds})
     keeper = Keeper(job, orders)
     try:
         keeper.start()
@@ -456,61 +402,12 @@ class Keeper:
             signal.set_wakeup_fd(-1)
             keep = {channel.source for channel in self.channels}
             keep |= {channel.target.fd for channel in self.channels if channel.target is not None}
-            _close_all_but(keep | {self.command.leash or 0, 0, 1, 2})
-            while any(channel.open for channel in self.channels):
-                poll = select.poll()
-                for channel in self.channels:
-                    if channel.open:
-                        poll.register(*channel.wants())
-                ready = dict(poll.poll())
-                for channel in self.channels:
-                    if channel.open and channel.wants()[0] in ready:
-                        channel.step(None)
+            spawn.close_all_but(keep | {self.command.leash or 0, 0, 1, 2})
+            carry_on(self.channels)
         finally:
             os._exit(0)
-
-
-def reserve_exit(member: str) -> int:
-    """The exit file, with room for what will be written to it; where there is none it is written all the same."""
-    fd = os.open(os.path.join(member, "exit"), os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        os.posix_fallocate(fd, 0, EXIT_BYTES)
-    except OSError:
-        pass  # a file system without allocation, or a full one: the write at the end still may succeed
-    return fd
-
-
-def read_exit(member: str) -> dict[str, Any] | None:
-    """What the keeper wrote about the end, None when nobody saw it."""
-    try:
-        with open(os.path.join(member, "exit"), "rb") as file:
-            line = file.read(EXIT_BYTES).partition(b"\0")[0]
-        found = json.loads(line) if line.endswith(b"\n") else None
-    except (FileNotFoundError, ValueError):
-        return None
-    return found if isinstance(found, dict) else None
-
-
-def read_pids(member: str) -> dict[str, Process]:
-    """The processes that the keeper wrote down, by role."""
-    try:
-        with open(os.path.join(member, "keeper"), "rb") as file:
-            found = json.load(file)
-        return {role: Process(int(pid), int(start)) for role, (pid, start) in found.items()}
-    except (FileNotFoundError, ValueError, TypeError, AttributeError):
-        return {}  # not written yet, or cut by a full disk: the lock speaks for them
 
 
 def _same_file(first: int, second: int) -> bool:
     one, two = os.fstat(first), os.fstat(second)
     return (one.st_dev, one.st_ino, one.st_rdev) == (two.st_dev, two.st_ino, two.st_rdev)
-
-
-def _close_all_but(keep: set[int]) -> None:
-    """Descriptors of the recorder that a forked process would hold open for nothing (a git process's pipes)."""
-    for fd in map(int, os.listdir("/proc/self/fd")):
-        if fd not in keep:
-            try:
-                os.close(fd)
-            except OSError:
-                continue  # the descriptor of the listing itself

@@ -22,6 +22,7 @@ from gitrun.files.write import make_dirs, write_file
 from gitrun.model.canonical import decode, encode
 from gitrun.model.ids import is_run_id
 
+GONE = "gone-"  # prefix of a directory that is being removed
 UNBORN = "new-"  # prefix of a directory whose header and lock are being made
 _MAX_DRAFT = 256 << 20
 
@@ -98,22 +99,30 @@ class LiveDirectory:
         return os.path.isdir(self.path)
 
     def remove(self) -> None:
-        """Removes the directory; what others removed meanwhile is as good as removed."""
-        for directory, names, files in os.walk(self.path, topdown=False):
+        """Removes the directory; what others removed meanwhile is as good as removed.
+
+        It loses its name first: killed half-way, it would be a run that nobody can say anything about.
+        """
+        gone = os.path.join(os.path.dirname(self.path), GONE + self.run_id)
+        _gone(lambda path: os.rename(path, gone), self.path)
+        for directory, names, files in os.walk(gone, topdown=False):
             for name in files:
                 _gone(os.unlink, os.path.join(directory, name))
             for name in names:
                 _gone(os.rmdir, os.path.join(directory, name))
-        _gone(os.rmdir, self.path)
+        _gone(os.rmdir, gone)
 
 
 def live_directories(gitrun_dir: str) -> list[LiveDirectory]:
-    """The live directories of an archive, unborn ones included, oldest first."""
+    """The live directories of an archive, unborn ones included, oldest first; finishes removals that were cut off."""
     home = os.path.join(gitrun_dir, "live")
     try:
         names = sorted(os.listdir(home))
     except FileNotFoundError:
         return []
+    for name in names:
+        if name.startswith(GONE):
+            LiveDirectory(os.path.join(home, name.removeprefix(GONE))).remove()
     return [LiveDirectory(os.path.join(home, name)) for name in names if is_run_id(name.removeprefix(UNBORN))]
 
 

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 from gitrun.errors import GitrunError
 from gitrun.files.locks import held_by_other
 from gitrun.model.canonical import DecodeProblem, decode
-from gitrun.recording.keeper import read_pids
 from gitrun.recording.live import LiveDirectory
+from gitrun.recording.member import read_pids
 from gitrun.recording.processes import Process, identify, is_alive
 
 FORMAT = 1

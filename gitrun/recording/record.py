@@ -26,13 +26,15 @@ from gitrun.model.canonical import encode_line
 from gitrun.model.ids import new_run_id
 from gitrun.model.times import iso
 from gitrun.monitor import Monitor
+from gitrun.recording.context import Context
 from gitrun.recording.facts import FactFinder, Subject, redacted_command
-from gitrun.recording.keeper import Handle, Job, read_exit, read_pids, start_keeper
+from gitrun.recording.job import Handle, Job
+from gitrun.recording.keeper import start_keeper
 from gitrun.recording.live import LiveDirectory
 from gitrun.recording.liveness import make_header
+from gitrun.recording.member import read_exit, read_pids
 from gitrun.recording.processes import is_alive
 from gitrun.recording.request import Finished, Recorded, RecordRequest, Started
-from gitrun.recording.seal import Context, finish_record, seal_live
 from gitrun.recording.signals import FORWARDED, Inherited, inherited
 from gitrun.recording.unrecorded import cannot_start, run_unrecorded, runs_unrecorded
 from gitrun.settings import Settings, load
@@ -72,7 +74,9 @@ def record(
     except Exception as problem:  # a bug counts as well: a job that waited for a day must not fail for gitrun's sake
         if not runs_unrecorded(settings.get("record.on_problem"), environ):
             raise _not_started(problem) from problem
-        monitor.warn("W021", f"NOT RECORDED: {problem or type(problem).__name__}; the command runs all the same")
+        expected = isinstance(problem, (GitrunError, OSError))
+        words = str(problem) if expected else f"a bug in gitrun ({type(problem).__name__}: {problem})"
+        monitor.warn("W026", f"NOT RECORDED: {words}; the command runs all the same")
         run_unrecorded(request.command, found, request.workdir)
     try:
         return _run(request, prepared, environ, found, monitor)
@@ -115,7 +119,7 @@ def _prepare(
     try:
         pinned = None
         if repo.common_dir == archive.common_dir and (head := read_head(repo).commit):
-            create(archive, LIVE + run_id, head)
+            create(_plain_refs(archive), LIVE + run_id, head)
             pinned = head
         snapshot = request.source or _take_snapshot(context, repo, settings)
         facts, draft = _draft(request, context, repo, live, settings, snapshot)
@@ -200,8 +204,8 @@ def _run(
     if request.owns_process:
         _give_up_descriptors(found)
     try:
-        _while_it_runs(prepared, monitor)
-        ended = _wait(handle, prepared.live)
+        ended = _while_it_runs(prepared, handle, monitor)
+        ended = _wait(handle, prepared.live, ended)
         return _finish(request, prepared, ended, monitor)
     finally:
         handle.close()
@@ -244,28 +248,46 @@ def _give_up_descriptors(found: Inherited) -> None:
         os.close(fd)
 
 
-def _while_it_runs(prepared: Prepared, monitor: Monitor) -> None:
-    """Makes durable what a power cut could take, and finds out the rest; nothing here may fail the run."""
+def _while_it_runs(prepared: Prepared, handle: Handle, monitor: Monitor) -> bool | None:
+    """Finds out the rest, and makes durable what a power cut could take; nothing here may fail the run.
+
+    A command that has ended by then is sealed at once, which makes all of it durable. Returns what `wait` said.
+    """
     live, draft, snapshot = prepared.live, prepared.draft, prepared.snapshot
+    ended = None
     try:
-        if snapshot.pack is not None:
-            snapshot.pack.sync()
-        if prepared.pinned is None:
-            create(prepared.context.archive, LIVE + live.run_id, snapshot.commit)
-        elif prepared.pinned != snapshot.commit:
-            update(prepared.context.archive, LIVE + live.run_id, snapshot.commit, prepared.pinned)
         prepared.facts.while_it_runs()
         draft["live"]["finished"] = True
         live.write_draft(draft)
+        ended = handle.wait(0)
+        if ended is not None:
+            return ended
+        import gitrun.recording.seal  # noqa: F401  now, while nobody waits for it
+
+        if snapshot.pack is not None:
+            snapshot.pack.sync()
+        archive = _plain_refs(prepared.context.archive)
+        if prepared.pinned is None:
+            create(archive, LIVE + live.run_id, snapshot.commit)
+        elif prepared.pinned != snapshot.commit:
+            update(archive, LIVE + live.run_id, snapshot.commit, prepared.pinned)
     except (GitrunError, OSError) as problem:
-        monitor.warn("W022", f"not all was recorded: {problem}")
+        monitor.warn("W027", f"not all was recorded: {problem}")
         draft["coverage"]["recorder"] = [f"not all was recorded: {problem}"]
+    return ended
 
 
-def _wait(handle: Handle, live: LiveDirectory) -> bool:
+def _plain_refs(archive: Repository) -> Repository:
+    """The same repository, with its refs changed by lock files of our own: no git process for a single ref."""
+    return archive._replace(git=None) if archive.ref_storage == "files" else archive
+
+
+def _wait(handle: Handle, live: LiveDirectory, ended: bool | None) -> bool:
     """Waits for the command's written end; False when the keeper died, and then for the command itself."""
-    while (ended := handle.wait(_SYNC_S)) is None:
-        _sync_console(live)
+    while ended is None:
+        ended = handle.wait(_SYNC_S)
+        if ended is None:
+            _sync_console(live)
     if not ended:
         _outlive_keeper(handle, live)
     return ended
@@ -332,7 +354,8 @@ def _finish(request: RecordRequest, prepared: Prepared, ended: bool, monitor: Mo
 
 
 def _seal(request: RecordRequest, prepared: Prepared, monitor: Monitor) -> Any:
-    from gitrun.recording.recover import redactor
+    from gitrun.recording.recover import redactor  # sealing is not loaded before the command has started
+    from gitrun.recording.seal import finish_record, seal_live
 
     context, live, draft = prepared.context, prepared.live, prepared.draft
     redact = redactor(context.environ)

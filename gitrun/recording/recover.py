@@ -16,10 +16,11 @@ from gitrun.git.repository import Repository
 from gitrun.git.trees import parse_commit
 from gitrun.model.canonical import DecodeProblem
 from gitrun.monitor import Monitor
-from gitrun.recording.keeper import read_exit
+from gitrun.recording.context import Context
 from gitrun.recording.live import UNBORN, LiveDirectory, live_directories
 from gitrun.recording.liveness import ALIVE, DEAD, Here, here, judge
-from gitrun.recording.seal import Context, is_sealed, seal_live
+from gitrun.recording.member import read_exit
+from gitrun.recording.seal import is_sealed, seal_live
 from gitrun.store.config import load_or_create
 
 _LOCK_WAIT_S = 30.0
@@ -46,7 +47,7 @@ def recover_all(
         try:
             found = _recover(context, live, lambda live=live: judge(live, place).state == DEAD, "lost", keep=False)  # type: ignore[misc]
         except (GitrunError, OSError) as problem:
-            monitor.warn("W020", f"run {live.run_id} could not be sealed: {problem}")
+            monitor.warn("W011", f"run {live.run_id} could not be sealed: {problem}")
             continue
         if found is not None:
             recovered.append(found)

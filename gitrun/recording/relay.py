@@ -127,6 +127,19 @@ class Channel:
             self.source = -1
 
 
+def carry_on(channels: list[Channel]) -> None:
+    """Moves output to the user until every channel has ended."""
+    while any(channel.open for channel in channels):
+        poll = select.poll()
+        for channel in channels:
+            if channel.open:
+                poll.register(*channel.wants())
+        ready = dict(poll.poll())
+        for channel in channels:
+            if channel.open and channel.wants()[0] in ready:
+                channel.step(None)
+
+
 class Keyboard:
     """What the user types, on its way to the pseudo-terminal."""
 

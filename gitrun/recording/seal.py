@@ -9,7 +9,7 @@ else (a recorder that was thought dead comes back), nothing is lost: it becomes 
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from gitrun.archive.seal import Part
@@ -17,15 +17,13 @@ from gitrun.archive.seal import seal as seal_record
 from gitrun.errors import GitrunError
 from gitrun.git.packs import Pack
 from gitrun.git.refs import RUNS, read_ref
-from gitrun.git.repository import Repository
 from gitrun.model.ids import new_run_id
 from gitrun.model.record import status_of
 from gitrun.model.times import iso
-from gitrun.monitor import Monitor
 from gitrun.recording import console
-from gitrun.recording.keeper import read_exit
+from gitrun.recording.context import Context
 from gitrun.recording.live import LiveDirectory
-from gitrun.store.blobs import BlobStore
+from gitrun.recording.member import read_exit
 
 
 class Root(NamedTuple):
@@ -43,19 +41,6 @@ class SealedRun(NamedTuple):
     commit: str
     record: dict[str, Any]
     stored_bytes: int
-
-
-class Context(NamedTuple):
-    """Where sealed runs go."""
-
-    archive: Repository
-    gitrun_dir: str
-    environ: Mapping[str, str]
-    monitor: Monitor
-
-    def store(self) -> BlobStore:
-        """The archive's store."""
-        return BlobStore(self.gitrun_dir, self.monitor)
 
 
 def seal_live(

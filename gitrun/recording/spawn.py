@@ -144,13 +144,10 @@ def _lead(program: Program, slave: int, ends: tuple[int, int, int, int, int]) ->
         os.setpgid(pid, pid)
         os.tcsetpgrp(slave, pid)
         os.write(pid_write, pid.to_bytes(4, "little"))
-        keep = {events_write, leash_end}
         null = os.open(os.devnull, os.O_RDWR)
-        for fd in map(int, os.listdir("/proc/self/fd")):
-            if fd < 3:
-                os.dup2(null, fd)
-            elif fd not in keep:
-                _close(fd)
+        for fd in (0, 1, 2):
+            os.dup2(null, fd)
+        close_all_but({0, 1, 2, events_write, leash_end})
         while True:
             _, status, usage = os.wait4(pid, os.WUNTRACED)
             os.write(events_write, pack_event(status, usage))
@@ -193,8 +190,11 @@ def widen(pipe: int) -> None:
         pass  # the user's pipe quota is spent: 64 KiB do as well
 
 
-def _close(fd: int) -> None:
-    try:
-        os.close(fd)
-    except OSError:
-        pass  # the descriptor of the listing itself
+def close_all_but(keep: set[int]) -> None:
+    """Closes what a forked process would hold open for nothing (a git process's pipes, the user's)."""
+    for fd in map(int, os.listdir("/proc/self/fd")):
+        if fd not in keep:
+            try:
+                os.close(fd)
+            except OSError:
+                continue  # the descriptor of the listing itself

@@ -5,7 +5,7 @@ of 20,000 files. "new": the objects of the change are nowhere yet, for either si
 them already (git in its object database, gitrun in its own pack). Each figure is the median of
 interleaved rounds; the ratio is what travels between machines.
 
-    python scripts/bench_lib/snapshot.py [FILES...]          default: 1000 10000 50000 200000
+    scripts/bench snapshot [FILES...]          default: 1000 10000 50000 200000
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -82,7 +82,7 @@ def by_git(root: Path) -> float:
 
 
 def by_gitrun(repo: Repository) -> float:
-    """Seconds a snapshot takes in a process that has just started, its pack synced as in a recording."""
+    """Seconds a snapshot takes; its pack is synced afterwards, as in a recording once the command runs."""
     settings = load(repo.worktree, repo.config, ENV)
     start = time.perf_counter()
     shot = take_snapshot(repo, repo, lambda: BlobStore(repo.gitrun_dir(ENV)), settings, environ=ENV)
@@ -122,10 +122,10 @@ def compare(root: Path, files: int, rounds: int) -> dict[str, dict[str, float]]:
     return result
 
 
-def main(arguments: Sequence[str] = ()) -> int:
-    """Print one JSON line for each size; 1 when a ratio misses its goal."""
+def main() -> int:
+    """Print one JSON line for each size named on the command line; 1 when a ratio misses its goal."""
     missed = 0
-    for files in [int(word) for word in arguments] or SIZES:
+    for files in [int(word) for word in sys.argv[1:]] or SIZES:
         with tempfile.TemporaryDirectory(prefix="gitrun-bench-") as directory:
             root = Path(directory) / "repo"
             make(root, files)
@@ -136,4 +136,4 @@ def main(arguments: Sequence[str] = ()) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.conftest import AUTHOR, QUIET_GIT
+from tests.snapshots import git
 
 Delta = dict[bytes, bytes | None]
 State = Callable[[Path], Delta | None]
@@ -23,13 +23,6 @@ STATES: dict[str, State] = {}
 def state(make: State) -> State:
     STATES[make.__name__] = make
     return make
-
-
-def git(root: Path, *args: str | bytes, check: bool = True, env: dict[str, str] | None = None) -> bytes:
-    command = ["git", "-C", str(root), *AUTHOR, *QUIET_GIT, *args]
-    done = subprocess.run(command, capture_output=True, env={**os.environ, **(env or {})})
-    assert not check or done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def write(root: Path, path: str | bytes, content: str | bytes = "text\n", mode: int = 0o644) -> None:

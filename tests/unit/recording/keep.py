@@ -4,7 +4,9 @@ import json
 import os
 import sys
 
-from gitrun.recording.keeper import Job, read_exit, start_keeper
+from gitrun.recording.job import Job
+from gitrun.recording.keeper import start_keeper
+from gitrun.recording.member import read_exit
 from gitrun.recording.signals import inherited
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from gitrun.recording.console import TAIL_BYTES, collect, read_stream
-from gitrun.recording.keeper import read_exit, read_pids
+from gitrun.recording.member import read_exit, read_pids
 from gitrun.recording.processes import is_alive
 from tests.unit.recording.helpers import keep_argv, wait_for
 

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from gitrun.recording.console import collect, read_stream
-from gitrun.recording.keeper import read_exit, read_pids
+from gitrun.recording.member import read_exit, read_pids
 from tests.unit.recording.helpers import Typist, keep_argv, wait_for
 
 

@@ -1,0 +1,37 @@
+"""Vectors of the journal: values and their frames, a file that was cut in a frame, a console stream with a gap."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gitrun.child.frames import frame, pack_value
+from gitrun.model import canonical
+from gitrun.recording.console import HEAD
+
+VALUES: list[Any] = [
+    None, True, False, 0, 127, 128, 255, 256, 65535, 65536, 2**32 - 1, 2**32,
+    -1, -32, -33, -128, -129, -32769, -(2**31) - 1, 0.5, -1e300,
+    "", "loss", "ä" * 40, b"", b"\x00\xff", [1, [2, "x"]], {"name": "loss", "value": 0.25},
+]  # fmt: skip
+
+
+def vectors() -> dict[str, bytes]:
+    """Each vector's path below spec/vectors/journal, and its bytes."""
+    good = frame(pack_value([1, "one"])) + frame(pack_value([2, "two"]))
+    return {
+        "frames.json": canonical.encode([case(value) for value in VALUES]),
+        "torn": good + frame(pack_value([3, "three"]))[:-2],
+        "console": console(),
+    }
+
+
+def case(value: Any) -> dict[str, Any]:
+    """A value (bytes in hex) and its frame in hex."""
+    shown = {"bytes_hex": value.hex()} if type(value) is bytes else {"value": value}
+    return {"frame_hex": frame(pack_value(value)).hex(), **shown}
+
+
+def console() -> bytes:
+    """A sealed console stream, before compression."""
+    pieces = [[1, 1_795_502_400_000_000_000, b"step 1\n"], [2, 1_795_502_400_000_001_000, b"warning \xff\n"]]
+    return HEAD + b"".join(frame(pack_value(piece)) for piece in pieces) + frame(pack_value({"gap": 12345}))
