@@ -5,6 +5,7 @@ not proved dead (liveness), nothing is sealed twice (the seal lock and the creat
 without a draft, whose recorder died before it had accepted anything, is only removed.
 """
 
+import os
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -102,9 +103,20 @@ def _recover(
     try:
         if not taken or not live.exists() or not still():
             return None
+        if not keep:
+            _drop_dead_locks(context, live.run_id.removeprefix(UNBORN))
         return _seal(context, live, unseen, keep)
     finally:
         lock.release()
+
+
+def _drop_dead_locks(context: Context, run_id: str) -> None:
+    """Removes the lock files on this run's own refs: only its recorder takes them, and that is proved dead."""
+    for prefix in (LIVE, RUNS):
+        try:
+            os.unlink(os.path.join(context.archive.common_dir, prefix + run_id + ".lock"))
+        except FileNotFoundError:
+            continue  # as nearly always
 
 
 def _seal(context: Context, live: LiveDirectory, unseen: str, keep: bool) -> Recovered | None:

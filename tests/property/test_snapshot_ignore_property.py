@@ -13,7 +13,8 @@ from gitrun.git.ignore import IgnoreRules
 
 PIECES = [
     b"a", b"b", b"A", b"ab", b"*", b"**", b"?", b"/", b"/", b"[a-b]", b"[!a]", b"[^b]", b"[[:alpha:]]", b"[A-B]",
-    b"[B]", b"\\a", b"\\A", b"\\*", b"\\", b"[", b"]", b" ", b".", b"!", b"#", b"[]-]", b"[a\\]]", b"**/", b"/**", b"\\ ", b"-",
+    b"[B]", b"\\a", b"\\A", b"\\*", b"\\", b"[", b"]", b" ", b".", b"!", b"#", b"[]-]", b"[a\\]]", b"**/", b"/**",
+    b"\\ ", b"-",
 ]  # fmt: skip
 NAMES = [
     b"a",
