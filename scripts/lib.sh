@@ -42,7 +42,8 @@ make_venv() {
     [ -x "$venv/bin/python" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && return 0
     python="$(find_python)"
     "$python" -c 'import ensurepip, venv' 2>/dev/null || install_package python3-venv
-    [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
+    # Without ensurepip an earlier attempt leaves an environment that has no pip: made again, not kept.
+    "$venv/bin/python" -m pip --version >/dev/null 2>&1 || "$python" -m venv --clear "$venv"
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable "$root[$1]"
     echo "$wanted" >"$stamp"
 }

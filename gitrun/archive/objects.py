@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import Any
 
 from gitrun.archive.run import Problem, Run, SealedRun, decode_part
@@ -60,10 +61,12 @@ class RunObjects:
         found = self._many({run.header.tree for run in runs})
         for run in runs:
             kind, data = found.get(run.header.tree, ("", b""))
-            try:
-                entries = parse_tree(data, len(run.commit) // 2) if kind == "tree" else []
-            except DamagedRecord:
-                run.problem = Problem("E011", "its tree cannot be read")
+            entries = None
+            if kind == "tree":
+                with suppress(DamagedRecord):  # one problem and one word for all that is no tree
+                    entries = parse_tree(data, len(run.commit) // 2)
+            if entries is None:
+                run.problem = Problem("E011", f"its tree {run.header.tree} is missing or corrupt")
                 entries = []
             run.entries = {entry.name.decode("utf-8", "surrogateescape"): entry.oid for entry in entries}
 

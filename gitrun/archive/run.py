@@ -151,16 +151,25 @@ class SealedRun(Run):
         place = (self.record.get("parts") or {}).get(name)
         if type(place) is not dict or place.get("in") != "tree":
             return super().value(name)
-        digest, value = self._objects.shared_value(self.id, self._entry(name), name)
+        oid = self._entry(name)
+        try:
+            digest, value = self._objects.shared_value(self.id, oid, name)
+        except KeyError as problem:
+            self.problem = Problem("E014", f"{name} cannot be read: {_gone(oid)}")
+            raise self._damage() from problem
         self._check(name, digest, place)
         return value
 
     def _read_record(self) -> dict[str, Any]:
+        oid = self._entry("run.json")
         try:
-            data = self._objects.blob(self._entry("run.json"))
-            record = check_shape(check_readable(decode(data)))
-        except (KeyError, DecodeProblem, DamagedRecord) as problem:
-            self.problem = Problem("E011", f"run.json cannot be read: {problem}")
+            record = check_shape(check_readable(decode(self._objects.blob(oid))))
+        except KeyError as problem:
+            self.problem = Problem("E011", f"run.json cannot be read: {_gone(oid)}")
+            raise self._damage() from problem
+        except (DecodeProblem, DamagedRecord) as problem:
+            said = str(problem).removeprefix("run.json: ").removeprefix("run.json ")
+            self.problem = Problem("E011", f"run.json cannot be read: {said}")
             raise self._damage() from problem
         except NewerFormat as problem:
             self.problem = Problem("W012", problem.message)
@@ -177,15 +186,21 @@ class SealedRun(Run):
             self._objects.load_trees([self])
         oid = (self.entries or {}).get(name)
         if oid is None:
-            self.problem = Problem("E011", f"its tree holds no {name}")
+            if self.entries or self.problem is None:  # else load_trees has said why there are none
+                self.problem = Problem("E011", f"its tree holds no {name}")
             raise self._damage()
         return oid
 
     def _place(self, name: str, place: Any) -> bytes:
+        if place.get("in") == "tree":
+            oid = self._entry(name)
+            try:
+                return self._objects.blob(oid)
+            except KeyError as problem:
+                self.problem = Problem("E014", f"{name} cannot be read: {_gone(oid)}")
+                raise self._damage() from problem
         try:
-            if place["in"] == "store":
-                return self._objects.from_store(place["chunks"], place["bytes"])
-            return self._objects.blob(self._entry(name))
+            return self._objects.from_store(place["chunks"], place["bytes"])
         except (KeyError, TypeError, ValueError) as problem:
             self.problem = Problem("E014", f"{name} cannot be found: {problem}")
             raise self._damage() from problem
@@ -208,6 +223,10 @@ class SealedRun(Run):
         return DamagedRecord(
             f"run {self.id} is damaged: {what}", kept="every other run is as it was", next="gitrun status"
         )
+
+
+def _gone(oid: str) -> str:
+    return f"object {oid} is missing or corrupt"
 
 
 def decode_part(run_id: str, name: str, data: bytes) -> Any:

@@ -2,7 +2,8 @@
 
 A record out of an archive may be damaged or made to harm. Whether each field this version uses
 has the type of the specification is asked here, when the record is read; fields it does not know
-are nobody's business and stay as they are.
+are nobody's business and stay as they are. Ids of objects are asked for every digit: they become
+words of git's command line, where `--output=FILE` would be an order and `HEAD` another object.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gitrun.errors import DamagedRecord
+from gitrun.git.hashing import HEX_DIGITS, is_hex, is_hex_id, is_object_id
 from gitrun.model.times import parse_iso
 
 Check = Callable[[Any], bool]
@@ -22,7 +24,10 @@ def check_shape(record: dict[str, Any]) -> dict[str, Any]:
         if record.get(key) is None:
             raise DamagedRecord(f"run.json has no {key}")
     _check(record, _RUN, "")
-    _check(record.get("source") or {}, _SOURCE, "source.")
+    source = record.get("source") or {}
+    _check(source, _SOURCE, "source.")
+    _check_ids(source, source.get("object_format"))
+    _check(record.get("live") or {}, _LIVE, "live.")
     for name, place in (record.get("parts") or {}).items():
         if place.get("in") not in ("tree", "store"):
             raise DamagedRecord(f"run.json: parts.{name} is nowhere")
@@ -35,6 +40,15 @@ def _check(fields: dict[str, Any], checks: dict[str, Check], where: str) -> None
         value = fields.get(key)
         if value is not None and not holds(value):
             raise DamagedRecord(f"run.json: {where}{key} is not what it should be")
+
+
+def _check_ids(source: dict[str, Any], fmt: str | None) -> None:
+    """Trees and the snapshot are in the archive's format; a commit may be that of a repository with the other one."""
+    here: Check = is_hex_id if fmt is None else lambda value: is_object_id(value, fmt)
+    ids: dict[str, Check] = {"tree": here, "snapshot": here, "base": is_hex_id, "commit": is_hex_id}
+    _check(source, ids, "source.")
+    for root in source.get("roots") or []:
+        _check(root, ids, "source.roots.")
 
 
 def _is(*kinds: type) -> Check:
@@ -63,12 +77,20 @@ def _at_path(value: Any) -> bool:
     return all(value.get(key) is None or _count(value[key]) for key in ("bytes", "files", "n"))
 
 
+def _root(value: Any) -> bool:
+    return _at_path(value) and all(value.get(key) is None or type(value[key]) is str for key in _IDS)
+
+
 def _count(value: Any) -> bool:
     return type(value) is int and value >= 0
 
 
 def _chunk(value: Any) -> bool:
-    return type(value) is list and len(value) == 2 and type(value[0]) is str and _count(value[1])
+    return type(value) is list and len(value) == 2 and _sha256(value[0]) and _count(value[1])
+
+
+def _sha256(value: Any) -> bool:
+    return type(value) is str and len(value) == HEX_DIGITS["sha256"] and is_hex(value)
 
 
 _TEXT, _OBJECT, _FLAG = _is(str), _is(dict), _is(bool)
@@ -93,18 +115,21 @@ _RUN: dict[str, Check] = {
     "seeds": _OBJECT,
     "metrics": _OBJECT,
     "coverage": _OBJECT,
+    "live": _OBJECT,
     "requires": _TEXTS,
     "parts": _map_to(_OBJECT),
 }
+_IDS = ("tree", "base", "commit", "snapshot")  # texts first, then what _check_ids asks
+_LIVE: dict[str, Check] = {"snapshot": lambda value: type(value) is str and is_hex_id(value)}
 _SOURCE: dict[str, Check] = {
-    "tree": _TEXT,
-    "base": _TEXT,
+    "object_format": lambda value: type(value) is str and value in HEX_DIGITS,
+    **dict.fromkeys(_IDS, _TEXT),
     "branch": _TEXT,
     "dirty": _FLAG,
     **dict.fromkeys(("modified", "deleted", "untracked", "conflicts", "changed_during_run"), _TEXTS),
     "empty_directories": _TEXTS,
     "excluded": _list_of(_at_path),
-    "roots": _list_of(_at_path),
+    "roots": _list_of(_root),
     "delta": _list_of(_at_path),
 }
-_PLACE: dict[str, Check] = {"bytes": _count, "sha256": _TEXT, "chunks": _list_of(_chunk)}
+_PLACE: dict[str, Check] = {"bytes": _count, "sha256": _sha256, "chunks": _list_of(_chunk)}

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from gitrun.errors import NotARepository, UnsafeRepository
+from gitrun.errors import GitrunError, NotARepository, UnsafeRepository
 from gitrun.git.config import Config
 from gitrun.git.configfile import read_protected
 
@@ -25,6 +25,14 @@ class Place(NamedTuple):
     top: str | None
     git_dir: str
     common_dir: str
+
+
+def current_directory() -> str:
+    """Where the user stands; raises GitrunError when that has been removed under him."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        raise GitrunError("the current directory no longer exists", next="cd to one that does") from None
 
 
 def search(start: str, environ: Mapping[str, str]) -> Place:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from gitrun.errors import GitFailed
 from gitrun.git.executable import spawn_server
-from gitrun.git.hashing import object_id
+from gitrun.git.hashing import is_object_id, object_id
 
 if TYPE_CHECKING:
     from dulwich.object_store import DiskObjectStore
@@ -32,7 +32,11 @@ KINDS = ("commit", "tree", "blob", "tag")
 
 
 class ObjectReader(Protocol):
-    """Objects by id. An id that names nothing is a KeyError, also from the iterators."""
+    """Objects by id. An id that names nothing is a KeyError, also from the iterators.
+
+    So is a text that is no full id of the repository's format: git would take `HEAD` or eight digits for a name,
+    and a newline for the end of a question, and ids come out of records that somebody else may have written.
+    """
 
     def read(self, oid: str) -> tuple[str, bytes]:
         """The kind ("blob", "tree", "commit", "tag") and the content."""
@@ -98,9 +102,12 @@ class _Server:
         env = repo.environment() if lazy_fetch else repo.environment(GIT_NO_LAZY_FETCH="1")
         args = ["cat-file", mode]
         self._pid, self._to, self._from = spawn_server(repo.git, args, repo.git_dir, env)
+        self._format = repo.object_format
         self._buffer = bytearray()
 
     def ask(self, oid: str) -> None:
+        if not is_object_id(oid, self._format):
+            raise KeyError(oid)
         try:
             os.write(self._to, oid.encode() + b"\n")
         except BrokenPipeError:
@@ -172,7 +179,11 @@ class _GitReader(_Closing):
             asked: deque[str] = deque()
             limit = max(1, _AHEAD_BYTES // (self._repo.hash_len * 2 + 1))
             for oid in oids:
-                server.ask(oid)
+                try:
+                    server.ask(oid)
+                except KeyError:
+                    yield from (_answer(server, before) for before in asked)
+                    raise
                 asked.append(oid)
                 if len(asked) >= limit:
                     yield _answer(server, asked.popleft())
@@ -198,6 +209,7 @@ _DULWICH_KINDS = dict(enumerate(KINDS, 1))
 class _DulwichReader(_Closing):
     def __init__(self, repo: Repository) -> None:
         self._store = dulwich_store(repo)
+        self._format = repo.object_format
 
     def read(self, oid: str) -> tuple[str, bytes]:
         kind, data = self._raw(oid)
@@ -206,7 +218,7 @@ class _DulwichReader(_Closing):
     def has(self, oid: str) -> bool:
         from dulwich.objects import ObjectID
 
-        return ObjectID(oid.encode()) in self._store
+        return is_object_id(oid, self._format) and ObjectID(oid.encode()) in self._store
 
     def size(self, oid: str) -> int:
         return len(self._raw(oid)[1])
@@ -222,6 +234,8 @@ class _DulwichReader(_Closing):
         from dulwich.errors import ApplyDeltaError, ChecksumMismatch, FileFormatException
         from dulwich.objects import ObjectID
 
+        if not is_object_id(oid, self._format):
+            raise KeyError(oid)
         try:
             return self._store.get_raw(ObjectID(oid.encode()))
         except KeyError:
@@ -231,9 +245,22 @@ class _DulwichReader(_Closing):
 
 
 def dulwich_store(repo: Repository) -> DiskObjectStore:
+    """The objects of `repo` through dulwich, alternates included."""
     # dulwich takes 50 ms to import; only a reader without git pays for it.
     from dulwich.object_format import get_object_format
-    from dulwich.object_store import DiskObjectStore
+    from dulwich.object_store import BaseObjectStore, DiskObjectStore
+
+    fmt = get_object_format(repo.object_format)
+
+    class Store(DiskObjectStore):
+        """A store whose alternates have its own format; dulwich takes every alternate for one of SHA-1."""
+
+        @property
+        def alternates(self) -> list[BaseObjectStore]:
+            if self._alternates is None:
+                places = [*self._read_alternate_paths(), *self._extra_alternate_paths]
+                self._alternates = [Store(place, object_format=fmt) for place in places]
+            return self._alternates
 
     alternates = [p for p in repo.environ.get("GIT_ALTERNATE_OBJECT_DIRECTORIES", "").split(os.pathsep) if p]
-    return DiskObjectStore(repo.objects_dir, object_format=get_object_format(repo.object_format), alternates=alternates)
+    return Store(repo.objects_dir, object_format=fmt, alternates=alternates)

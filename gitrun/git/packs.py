@@ -182,13 +182,13 @@ class PackWriter:
         with open(pack.path("pack"), "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             ends = [*(entry.offset for entry in entries[1:]), len(data) - RAW_BYTES[self._fmt]]
             if any(not _HEADER_BYTES <= e.offset < end for e, end in zip(entries, ends, strict=True)):
-                raise DamagedStore(f"{pack.path('pack')} is shorter than its index says", next="gitrun fsck")
+                raise DamagedStore(f"{pack.path('pack')} is shorter than its index says", next="git fsck")
             if any(data[entry.offset] >> 4 & 7 not in _TYPES.values() for entry in entries):
                 return False
             for entry, end in zip(entries, ends, strict=True):
                 content = data[entry.offset : end]
                 if zlib.crc32(content) != entry.crc32:
-                    raise DamagedStore(f"{pack.path('pack')} is damaged at byte {entry.offset}", next="gitrun fsck")
+                    raise DamagedStore(f"{pack.path('pack')} is damaged at byte {entry.offset}", next="git fsck")
                 if (oid := entry.oid.hex()) not in self._here:
                     self._append(oid, content, entry.crc32)
         return True

@@ -3,6 +3,9 @@
 The protocol (refs/files-backend.c): a ref is changed by whoever created `<ref>.lock`, packed-refs by
 whoever created `packed-refs.lock`; a new packed-refs is renamed into place whole. A ref is packed
 before its loose file goes, and leaves packed-refs before its loose file does when it is deleted.
+
+Git takes `packed-refs.lock` for every deletion. Here it is taken only to remove a line that is there: a process
+killed with that lock would lock the user out. See `_delete` for why that is enough.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from gitrun.errors import DamagedRepository, GitrunError, from_os_error
+from gitrun.files.locks import FileLock
 from gitrun.files.write import create, fsync_dir, make_dirs, write_all
 
 _HEADER = "# pack-refs with: peeled fully-peeled sorted \n"
@@ -153,17 +157,64 @@ def _put(path: str) -> None:
 
 
 def _delete(common_dir: str, names: list[str], digits: int, deadline: float) -> None:
-    gone = {name for name in names if read_packed(common_dir, name, digits).get(name)}
-    if gone:
-        path = os.path.realpath(os.path.join(common_dir, "packed-refs"))
-        os.close(take_lock(path, deadline))
-        try:
-            rewrite_packed(common_dir, {}, gone, digits)
-        finally:
-            os.unlink(path + ".lock")
+    if not names:
+        return
+    _leave_packed(common_dir, names, digits, deadline)
     for name in names:
         with suppress(FileNotFoundError):  # it was in packed-refs alone
             os.unlink(os.path.join(common_dir, name))
+    # A packer may have read the loose file before it went, and brings the ref back when it renames its new
+    # packed-refs. It holds packed-refs.lock from before it reads loose refs until after that rename. So one that
+    # has read our file is seen here, by its lock or by its line, and one that comes later finds nothing to read.
+    # The lock of the ref itself, which we hold, keeps everybody else from making the ref anew meanwhile.
+    lock = _packed_path(common_dir) + ".lock"
+    while os.path.lexists(lock) and time.monotonic() < deadline:
+        time.sleep(_POLL_S)
+    _leave_packed(common_dir, names, digits, deadline)
+
+
+def _leave_packed(common_dir: str, names: list[str], digits: int, deadline: float) -> None:
+    """Remove the lines of `names` from packed-refs, where it has any."""
+    text = _packed_text(common_dir)
+    gone = [name for name in names if name in _select(text, name, digits)]
+    if gone:
+        with _packed_lock(common_dir, deadline):
+            rewrite_packed(common_dir, {}, gone, digits)
+
+
+def _packed_path(common_dir: str) -> str:
+    return os.path.realpath(os.path.join(common_dir, "packed-refs"))
+
+
+def fold_lock_path(common_dir: str) -> str:
+    """The file whose flock is proof of who owns the ref locks that are links to it (spec/refs)."""
+    return os.path.join(common_dir, "gitrun", "fold.lock")
+
+
+@contextmanager
+def _packed_lock(common_dir: str, deadline: float) -> Iterator[None]:
+    """Hold packed-refs.lock, so that a kill can be healed unless a long fold has the proof of it just now."""
+    path = _packed_path(common_dir)
+    owner = FileLock(fold_lock_path(common_dir))
+    make_dirs(os.path.dirname(owner.path))
+    if not owner.acquire(timeout=max(0.0, deadline - time.monotonic()) / 2):
+        os.close(take_lock(path, deadline))
+        try:
+            yield
+        finally:
+            os.unlink(path + ".lock")
+        return
+    try:
+        while True:
+            with owned_lock(path, owner.path) as locked:
+                if locked:
+                    yield
+                    return
+            if time.monotonic() > deadline:
+                raise lock_held(path)
+            time.sleep(_POLL_S)
+    finally:
+        owner.release()
 
 
 def take_lock(path: str, deadline: float) -> int:
@@ -197,7 +248,7 @@ def rewrite_packed(common_dir: str, added: dict[str, str], gone: Iterable[str], 
         lines.pop(name, None)
     lines.update({name: f"{oid} {name}\n" for name, oid in added.items()})
     ordered = [lines[name] for name in sorted(lines, key=os.fsencode)]
-    path = os.path.realpath(os.path.join(common_dir, "packed-refs"))
+    path = _packed_path(common_dir)
     # The lock guards this name too, so what a killed writer left under it is simply written over.
     temporary = path + ".gitrun"
     with suppress(FileNotFoundError):
@@ -288,7 +339,7 @@ def drop_dead_locks(common_dir: str, prefix: str, owner: str) -> None:
         return
     directory = os.path.join(common_dir, prefix)
     names = os.listdir(directory) if os.path.isdir(directory) else []
-    packed = os.path.realpath(os.path.join(common_dir, "packed-refs")) + ".lock"
+    packed = _packed_path(common_dir) + ".lock"
     for path in (packed, *(os.path.join(directory, name) for name in names if name.endswith(".lock"))):
         with suppress(FileNotFoundError):  # its holder has just let go
             if os.path.samestat(os.lstat(path), mine):
@@ -302,7 +353,7 @@ def pack(common_dir: str, prefix: str, digits: int, owner: str, wanted: Callable
     packed-refs locked.
     """
     drop_dead_locks(common_dir, prefix, owner)
-    path = os.path.realpath(os.path.join(common_dir, "packed-refs"))
+    path = _packed_path(common_dir)
     with owned_lock(path, owner) as locked:
         found = {n: v for n, v in read_loose(common_dir, prefix).items() if locked and wanted(n, v)}
         if not found:

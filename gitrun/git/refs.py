@@ -82,7 +82,7 @@ def _are_all_good(refs: dict[str, str], digits: int) -> bool:
 def read_ref(repo: Repository, name: str) -> str | None:
     """The object id of one ref, symbolic refs followed; None when there is no such ref or it is broken."""
     if repo.ref_storage != "files":
-        answer = repo.run(["rev-parse", "--verify", "-q", name], check=False).decode().strip()
+        answer = repo.run(["rev-parse", "--verify", "-q", "--end-of-options", name], check=False).decode().strip()
         return answer if is_object_id(answer, repo.object_format) else None
     for _ in range(_MAX_SYMREFS):
         value = read_text(repo, name)
@@ -143,7 +143,7 @@ class RefTransaction:
 
 def fold_lock(repo: Repository) -> str:
     """The file whose flock is held to fold packs and refs; the locks on refs taken meanwhile are links to it."""
-    return os.path.join(repo.common_dir, "gitrun", "fold.lock")
+    return reffiles.fold_lock_path(repo.common_dir)
 
 
 def _free_dead_locks(repo: Repository) -> None:
@@ -184,7 +184,7 @@ def delete(repo: Repository, name: str, old: str | None = None) -> bool:
 
 
 def _ask_refs(repo: Repository, prefix: str) -> dict[str, str]:
-    out = repo.run(["for-each-ref", "--format=%(objectname) %(refname)", prefix])
+    out = repo.run(["for-each-ref", "--format=%(objectname) %(refname)", "--end-of-options", prefix])
     lines = out.decode("utf-8", "surrogateescape").splitlines()
     return {name: oid for oid, _, name in (line.partition(" ") for line in lines)}
 

@@ -62,7 +62,7 @@ class BlobStore:
                     return reader.read(entry)
             except GitrunError as damage:
                 problem = damage  # another pack may have a good copy
-        raise problem or BlobNotFound(f"no pack holds the blob {blob}", next="gitrun fsck")
+        raise problem or BlobNotFound(f"no pack holds the blob {blob}")
 
     def read(self, chunks: Iterable[tuple[str, int]]) -> Iterator[bytes]:
         """The content of a file, one verified blob at a time, from its (blob id, length in bytes) list."""
@@ -152,7 +152,7 @@ class _File:
         try:
             return question()
         except FileNotFoundError as problem:
-            raise BlobNotFound(f"{self._path} is gone", next="gitrun fsck") from problem
+            raise BlobNotFound(f"{self._path} is gone") from problem
         except OSError as problem:
             raise from_os_error(problem, "reading a pack") from problem
 

@@ -223,6 +223,33 @@ def test_beside_the_users_gc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wa
     git("fsck", "--strict", cwd=root)
 
 
+@both_ways
+def test_beside_the_users_pack_refs(tmp_path: Path, way: str) -> None:
+    root = init(tmp_path / "r")
+    head = git("rev-parse", "HEAD", cwd=root)
+    for n in range(300):  # so that packing takes long enough to be met
+        (root / f".git/refs/tags/t{n}").write_bytes(head)
+    packing = subprocess.Popen(
+        ["sh", "-c", "while :; do git pack-refs --all; done"],
+        cwd=root,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        children = [
+            _in_child(lambda w=worker: [_record(opened(root, way), w * 30 + n) for n in range(30)])
+            for worker in range(4)
+        ]
+        assert [_status(pid) for pid in children] == [0] * 4
+    finally:
+        os.killpg(packing.pid, signal.SIGTERM)
+        packing.communicate()
+    for lock in root.glob(".git/**/*.lock"):
+        lock.unlink(missing_ok=True)  # of the git that was just killed
+    assert len(read_refs(opened(root))) == 120
+    assert read_refs(opened(root), LIVE) == {}
+
+
 def test_readers_stay_open_during_a_fold(tmp_path: Path) -> None:
     root = init(tmp_path / "r")
     repo = opened(root)

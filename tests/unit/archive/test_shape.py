@@ -16,6 +16,7 @@ from gitrun.errors import DamagedRecord
 from gitrun.ui.page import print_page
 from gitrun.ui.terminal import Screen
 
+TREE, COMMIT = "ab" * 20, "cd" * 20
 RECORD: dict[str, Any] = {
     "format": 1,
     "requires": [],
@@ -25,8 +26,13 @@ RECORD: dict[str, Any] = {
     "started_at": "2026-11-24T06:12:46.000000Z",
     "exit": {"code": 0, "signal": None},
     "links": {"parent": None},
-    "source": {"tree": "ab", "modified": ["x"], "excluded": [{"path": "y", "bytes": 3, "reason": "secret"}]},
-    "parts": {"config.json": {"in": "tree", "bytes": 3, "sha256": "ab"}},
+    "source": {
+        "tree": TREE,
+        "base": COMMIT,
+        "modified": ["x"],
+        "excluded": [{"path": "y", "bytes": 3, "reason": "secret"}],
+    },
+    "parts": {"config.json": {"in": "tree", "bytes": 3, "sha256": "ab" * 32}},
 }
 leaf = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5))
 anything = st.recursive(
@@ -54,11 +60,35 @@ def test_a_record_as_the_spec_has_it() -> None:
         {"parts": {"x": {}}},
         {"parts": {"x": {"in": "store", "chunks": [["a"]]}}},
         {"parts": {"x": {"in": "tree", "bytes": -1}}},
+        {"parts": {"x": {"in": "tree", "sha256": "--output=/x"}}},
+        {"parts": {"x": {"in": "store", "chunks": [["--output=/x", 1]]}}},
+        {"source": {"object_format": "md5"}},
+        {"source": {"object_format": "sha256", "tree": TREE}},
+        {"source": {"object_format": "sha1", "tree": "ab" * 32}},
+        {"source": {"roots": [{"path": "x", "commit": 1}]}},
+        {"live": {"snapshot": "HEAD"}},
     ],
 )
 def test_a_wrong_field_is_named(wrong: dict[str, Any]) -> None:
     with pytest.raises(DamagedRecord, match=r"run\.json"):
         check_shape({**RECORD, **wrong})
+
+
+@pytest.mark.parametrize(
+    "value", ["--output=/x", "HEAD", "HEAD^{tree}", TREE.upper(), TREE[:8], TREE + "\n", "", "é" * 40]
+)
+@pytest.mark.parametrize("where", ["tree", "base", "snapshot", "commit", "roots.tree", "roots.commit"])
+def test_an_id_is_an_id_in_every_digit(where: str, value: str) -> None:
+    field = where.rpartition(".")[2]
+    wrong = {"roots": [{"n": 1, "path": "lib", field: value}]} if where.startswith("roots") else {field: value}
+    for fmt in ({}, {"object_format": "sha1"}):
+        with pytest.raises(DamagedRecord, match=f"{where} is not what it should be"):
+            check_shape({**RECORD, "source": {**wrong, **fmt}})
+
+
+def test_a_root_may_be_a_commit_of_the_other_format() -> None:
+    root = {"n": 1, "path": "lib", "tree": TREE, "commit": "ab" * 32}
+    check_shape({**RECORD, "source": {"object_format": "sha1", "tree": TREE, "roots": [root]}})
 
 
 KEYS = sorted(

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -192,6 +195,62 @@ def test_packed_refs_of_an_old_git(tmp_path: Path) -> None:
     (root / ".git/packed-refs").write_text("garbage\n")
     with pytest.raises(GitrunError, match="packed-refs is damaged"):
         reffiles.rewrite_packed(repo.common_dir, {}, (), 40)
+
+
+@pytest.mark.parametrize("was_packed", [False, True])
+def test_a_deletion_beside_a_packer(repo: Repository, was_packed: bool) -> None:
+    """What `git pack-refs` does, slowed down: it has read the loose refs, and renames its new packed-refs later."""
+    one, two = _two_commits(repo)
+    live, run = LIVE + run_id(1), RUNS + run_id(1)
+    assert create(repo, live, one)
+    if was_packed:
+        git("pack-refs", "--all", cwd=repo.git_dir)
+    packed = Path(repo.git_dir, "packed-refs")
+    lines = git("for-each-ref", "--format=%(objectname) %(refname)", cwd=repo.git_dir)
+    lock = Path(repo.git_dir, "packed-refs.lock")
+    lock.write_bytes(b"# pack-refs with: peeled fully-peeled sorted \n" + lines)
+    packer = threading.Timer(1, lambda: lock.rename(packed))
+    packer.start()
+    transaction = RefTransaction(repo)
+    transaction.create(run, two)
+    transaction.delete(live)
+    assert transaction.commit()
+    packer.join()
+    assert read_refs(repo, "refs/gitrun/") == {run: two}
+    assert b"gitrun/live" not in packed.read_bytes() and not lock.exists()
+    assert b"gitrun/live" not in git("for-each-ref", cwd=repo.git_dir)
+
+
+def test_a_packer_that_does_not_end(repo: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, _ = _two_commits(repo)
+    monkeypatch.setattr(refs, "_PATIENCE_S", 0.3)
+    assert create(repo, LIVE + "a", one)
+    Path(repo.git_dir, "packed-refs.lock").touch()
+    start = time.monotonic()
+    assert delete(repo, LIVE + "a") and read_ref(repo, LIVE + "a") is None
+    assert 0.2 < time.monotonic() - start < 5
+    assert Path(repo.git_dir, "packed-refs.lock").exists()
+
+
+@pytest.mark.parametrize("step", ["link", "rename", "unlink"])
+def test_killed_while_a_packed_ref_is_deleted(repo: Repository, step: str) -> None:
+    one, two = _two_commits(repo)
+    assert create(repo, LIVE + "a", one) and create(repo, LIVE + "b", two)
+    git("pack-refs", "--all", cwd=repo.git_dir)
+    call = getattr(os, step)
+
+    def killed(*args: object, **options: object) -> None:
+        call(*args, **options)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    if (pid := os.fork()) == 0:
+        setattr(os, step, killed)
+        delete(repo, LIVE + "a")
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+    Path(repo.git_dir, LIVE, "a.lock").unlink()  # the recorder's own, which recover knows to be dead
+    assert delete(repo, LIVE + "a") and delete(repo, LIVE + "b")
+    assert read_refs(repo, LIVE) == {} and not list(Path(repo.git_dir).glob("packed-refs.*"))
 
 
 @both_ways
