@@ -135,6 +135,9 @@ _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 def from_os_error(problem: OSError, doing: str, *, kept: str = "", next: str = "") -> GitrunError:
     """The expected problem an OSError stands for; `doing` is a clause such as "writing the record"."""
     words = f"{doing}: {problem.strerror or problem}"
+    if problem.errno == errno.EFBIG:
+        words = f"{doing}: the file size limit (ulimit -f) is reached"
+        next = next or "ulimit -f unlimited"
     if problem.filename is not None:
         name = problem.filename
         words += f": {name.decode('utf-8', 'replace') if isinstance(name, bytes) else name}"

@@ -28,9 +28,6 @@ class Task:
 class Monitor:
     """A listener that does nothing; subclasses render."""
 
-    def count(self, name: str, n: int = 1) -> None:
-        """Add `n` to the counter `name`."""
-
     def task(self, name: str, total: int | None = None, unit: str = "") -> Task:
         """Begin a piece of work of `total` units (None when unknown)."""
         return Task()

@@ -54,7 +54,12 @@ KEYS: dict[str, Key] = {
     "record.include_secret_files": Key("list", (), True, "globs of untracked secret files to keep all the same"),
     "record.variables": Key("list", (), True, "environment variables to record beside the built-in allow-list"),
     "isolate.dir": Key("text", "", True, "where isolated runs get their directories"),
-    "git.executable": Key("text", "", True, "the git to use; empty searches PATH, none uses no executable"),
+    "git.executable": Key(
+        "text",
+        "",
+        True,
+        "the git to use; empty searches PATH, none uses no executable; the repository's own configuration is not asked",
+    ),
 }
 
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}

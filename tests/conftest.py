@@ -168,7 +168,7 @@ def no_git(world: Path) -> dict[str, str]:
         # a script rather than a link: a link out of a virtual environment would lose the environment
         (bin_dir / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
         (bin_dir / name).chmod(0o755)
-    return {"PATH": str(bin_dir), "GITRUN_GIT_EXECUTABLE": "none", "GITRUN_GIT": "none"}
+    return {"PATH": str(bin_dir), "GITRUN_GIT_EXECUTABLE": "none"}
 
 
 @pytest.fixture(params=["git", "no-git"])

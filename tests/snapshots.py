@@ -35,8 +35,8 @@ def snapshot(
     """A snapshot of the worktree around `root` into its own repository, or into that of `archive`."""
     environ = dict(os.environ)
     if without_git:
-        environ["GITRUN_GIT"] = "none"
-    executable = find_git("", environ)
+        environ["GITRUN_GIT_EXECUTABLE"] = "none"
+    executable = find_git(environ)
     repo = discover(str(root), executable, environ)
     into = repo if archive is None else discover(str(archive), executable, environ)
     settings = load(repo.worktree, repo.config, environ, flags)
@@ -46,7 +46,7 @@ def snapshot(
 
 def store_of(root: Path) -> BlobStore:
     """The store of the archive around `root`."""
-    repo = discover(str(root), find_git(""), os.environ)
+    repo = discover(str(root), find_git(), os.environ)
     return BlobStore(repo.gitrun_dir(os.environ))
 
 

@@ -17,9 +17,11 @@ from gitrun.errors import DamagedRecord, DamagedStore, GitFailed, GitrunError
 from gitrun.git.objects import ObjectReader, open_reader
 from gitrun.git.repository import Repository
 from gitrun.git.trees import parse_commit, parse_tree
+from gitrun.model.canonical import MAX_BYTES
 from gitrun.store.blobs import BlobStore
 
 CHUNK = 512
+_AHEAD_BYTES = 1 << 20  # of a record or part that is held before it is asked for; hundreds are at a time
 _SHARED = 256
 
 
@@ -81,7 +83,7 @@ class RunObjects:
         yield from self._with_records(chunk, parts)
 
     def blob(self, oid: str) -> bytes:
-        """The content of a Git blob; raises KeyError when it is not there or not a blob."""
+        """The content of a Git blob; raises KeyError when it is not there, too big for a record, or not a blob."""
         data = self._ahead.pop(oid, None)
         if data is not None:
             return data
@@ -128,27 +130,28 @@ class RunObjects:
         return runs
 
     def _take(self, oids: set[str]) -> None:
-        self._ahead.update((oid, data) for oid, (kind, data) in self._many(oids).items() if kind == "blob")
+        found = self._many(oids, _AHEAD_BYTES)
+        self._ahead.update((oid, data) for oid, (kind, data) in found.items() if kind == "blob")
 
-    def _many(self, oids: set[str]) -> dict[str, tuple[str, bytes]]:
-        """Kind and content of those that can be read; a missing or corrupt object costs the others nothing."""
+    def _many(self, oids: set[str], limit: int = MAX_BYTES) -> dict[str, tuple[str, bytes]]:
+        """Kind and content of those that can be read; one missing, corrupt or too big costs the others nothing."""
         found: dict[str, tuple[str, bytes]] = {}
         pending = sorted(oids)
         at = 0
         while at < len(pending):
             try:
-                for oid, kind, data in self.reader.many(pending[at:]):
+                for oid, kind, data in self.reader.many(pending[at:], limit):
                     found[oid] = kind, data
                     at += 1
             except (KeyError, GitFailed):  # git dies of a corrupt object, perhaps one that was asked ahead
-                found[pending[at]] = self._alone(pending[at])
+                found[pending[at]] = self._alone(pending[at], limit)
                 at += 1
         return found
 
-    def _alone(self, oid: str) -> tuple[str, bytes]:
-        """One object, an empty kind when it is missing or corrupt."""
+    def _alone(self, oid: str, limit: int = MAX_BYTES) -> tuple[str, bytes]:
+        """One object, an empty kind when it is missing, corrupt or too big."""
         try:
-            return self.reader.read(oid)
+            return self.reader.read(oid, limit)
         except KeyError:
             return "", b""
         except GitFailed:

@@ -34,7 +34,7 @@ class Objects(Protocol):
     def load_trees(self, runs: list[SealedRun]) -> None: ...
     def blob(self, oid: str) -> bytes: ...
     def shared_value(self, run_id: str, oid: str, name: str) -> tuple[str, Any]: ...
-    def from_store(self, chunks: list[Any], limit_bytes: int) -> bytes: ...
+    def from_store(self, chunks: list[Any], size_bytes: int) -> bytes: ...
 
 
 class Run:
@@ -199,6 +199,9 @@ class SealedRun(Run):
             except KeyError as problem:
                 self.problem = Problem("E014", f"{name} cannot be read: {_gone(oid)}")
                 raise self._damage() from problem
+        if (place.get("bytes") or 0) > MAX_BYTES and name.endswith((".json", ".jsonl")):
+            self.problem = Problem("E014", f"{name} has {place['bytes']:,} bytes, more than JSON may have")
+            raise self._damage()
         try:
             return self._objects.from_store(place["chunks"], place["bytes"])
         except (KeyError, TypeError, ValueError) as problem:
@@ -226,7 +229,7 @@ class SealedRun(Run):
 
 
 def _gone(oid: str) -> str:
-    return f"object {oid} is missing or corrupt"
+    return f"object {oid} is missing, corrupt or too big"
 
 
 def decode_part(run_id: str, name: str, data: bytes) -> Any:

@@ -19,15 +19,15 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from gitrun.archive.message import encode_message
-from gitrun.errors import GitrunError, from_os_error
+from gitrun.errors import DamagedRecord, GitFailed, GitrunError, from_os_error
 from gitrun.git.fold import fold
 from gitrun.git.identity import identity
 from gitrun.git.objects import open_reader
 from gitrun.git.packs import OwnPacks, Pack, PackWriter, replace_by_superset, sync_files
 from gitrun.git.refs import LIVE, RUNS, RefTransaction, delete, read_ref
 from gitrun.git.repository import Repository
-from gitrun.git.trees import DIRECTORY, FILE, TreeEntry, encode_commit, encode_tree, parse_commit, parse_tree
-from gitrun.model.canonical import encode
+from gitrun.git.trees import DIRECTORY, FILE, TreeEntry, encode_commit, encode_tree, parse_commit, read_tree
+from gitrun.model.canonical import MAX_BYTES, encode
 from gitrun.model.times import parse_iso
 from gitrun.monitor import Monitor
 
@@ -227,11 +227,17 @@ def _lost_the_race(archive: Repository, run_id: str, body: bytes) -> Sealed:
 
 def _already(archive: Repository, run_id: str, commit: str, body: bytes) -> Sealed:
     """Somebody sealed this run before: the same record is one run, another one is a conflict."""
-    with open_reader(archive) as reader:
-        tree = parse_commit(reader.read(commit)[1]).tree
-        entries = parse_tree(reader.read(tree)[1], len(tree) // 2)
-        blob = next((entry.oid for entry in entries if entry.name == b"run.json"), None)
-        theirs = b"" if blob is None else reader.read(blob)[1]
+    try:
+        with open_reader(archive) as reader:
+            entries = read_tree(reader, parse_commit(reader.read(commit, MAX_BYTES)[1]).tree)
+            blob = next((entry.oid for entry in entries if entry.name == b"run.json"), None)
+            theirs = b"" if blob is None else reader.read(blob, MAX_BYTES)[1]
+    except (KeyError, DamagedRecord, GitFailed) as problem:
+        raise DamagedRecord(
+            f"run {run_id} was sealed before, and cannot be read: {problem}",
+            kept="what is still in its live directory",
+            next="git fsck",
+        ) from problem
     if hashlib.sha256(theirs).digest() != hashlib.sha256(body).digest():
         return Sealed(commit, created=False, conflict=True)
     delete(archive, LIVE + run_id)

@@ -27,6 +27,7 @@ def check_shape(record: dict[str, Any]) -> dict[str, Any]:
     source = record.get("source") or {}
     _check(source, _SOURCE, "source.")
     _check_ids(source, source.get("object_format"))
+    _check(record.get("process") or {}, _PROCESS, "process.")
     _check(record.get("live") or {}, _LIVE, "live.")
     for name, place in (record.get("parts") or {}).items():
         if place.get("in") not in ("tree", "store"):
@@ -68,6 +69,11 @@ def _time(value: Any) -> bool:
         return type(value) is str and parse_iso(value) >= 0
     except (ValueError, OverflowError):
         return False
+
+
+def is_octal(value: Any) -> bool:
+    """Whether a value is permission bits as records write them: octal digits, such as "0022"."""
+    return type(value) is str and 0 < len(value) <= 7 and not value.strip("01234567")
 
 
 def _at_path(value: Any) -> bool:
@@ -121,6 +127,12 @@ _RUN: dict[str, Check] = {
 }
 _IDS = ("tree", "base", "commit", "snapshot")  # texts first, then what _check_ids asks
 _LIVE: dict[str, Check] = {"snapshot": lambda value: type(value) is str and is_hex_id(value)}
+_PROCESS: dict[str, Check] = {
+    "umask": is_octal,
+    "variables": _map_to(_TEXT),
+    "terminal_mode": _TEXT,
+    "merged_streams": _FLAG,
+}
 _SOURCE: dict[str, Check] = {
     "object_format": lambda value: type(value) is str and value in HEX_DIGITS,
     **dict.fromkeys(_IDS, _TEXT),

@@ -100,6 +100,7 @@ class Contents:
         self.shelf = shelf
         self.view = view
         self.large = large
+        self.seen: dict[bytes, os.stat_result] = {}  # how each file was when it was last read
         self._new = hashlib.sha1 if fmt == "sha1" else hashlib.sha256
 
     def blob_id(self, data: bytes) -> bytes:
@@ -115,6 +116,8 @@ class Contents:
             return None
         if whole is None or whole.torn:
             self.view.changed(path)
+        if whole is not None:
+            self.seen[path] = whole.found
         return whole
 
     def put(self, data: bytes) -> bytes:
@@ -127,7 +130,7 @@ class Contents:
         """The raw id a large file would have as a blob, without holding it in memory; None when it changed."""
         try:
             with open(self.top + path, "rb", buffering=0, opener=_careful) as file:
-                before = os.fstat(file.fileno())
+                self.seen[path] = before = os.fstat(file.fileno())
                 started = self._new(b"blob %d\0" % before.st_size, usedforsecurity=False)
                 while piece := file.read(1 << 20):
                     started.update(piece)
@@ -150,6 +153,7 @@ class Contents:
                 before = os.fstat(fd)
                 if not stat.S_ISREG(before.st_mode):
                     return False
+                self.seen[path] = before
                 content = self.shelf.session().put_file(fd)
                 if same_moment(before, os.fstat(fd)) and content.bytes == before.st_size:
                     break
@@ -157,7 +161,7 @@ class Contents:
                 os.close(fd)
         else:
             self.view.changed(path)
-        self.view.beside(path, mode, reason, content)
+        self.view.beside(path, FILE if mode == SYMLINK else mode, reason, content)  # core.symlinks=false
         return True
 
 

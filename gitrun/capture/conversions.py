@@ -164,6 +164,8 @@ class Converter:
             if entry is not None:
                 self._takings.note_edit(path, entry, len(data))
         self._overlay(path, held, data.startswith(LFS_POINTER))
+        if (found := self._takings.contents.seen.get(path)) is not None:
+            self._takings.note_mode(path, found, held[0])
 
     def _overlay(self, path: bytes, held: Held, is_pointer: bool) -> None:
         contents = self._takings.contents

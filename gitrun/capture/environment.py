@@ -124,8 +124,11 @@ class _Cached:
         if newest > time.time_ns() - RACY_NS:
             return
         data = json.dumps({"version": CACHE_VERSION, "watched": marked, **answer}).encode("ascii")
+        directory = os.path.dirname(self._path)
+        if not os.path.isdir(os.path.dirname(directory)):
+            return  # the archive was moved away meanwhile: nothing is made anew in its place
         try:
-            make_dirs(os.path.dirname(self._path))
+            make_dirs(directory)
             write_file(self._path, data, sync=False)
         except GitrunError:
             pass  # without a cache the next recording reads the files again

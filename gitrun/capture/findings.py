@@ -7,9 +7,13 @@ relative to the top, while `extra` names the root and the path in it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from gitrun.model.canonical import path_text
+
+# What the delta says of one file, as it was read.
+_OF_CONTENT = ("assume-unchanged", "skip-worktree", "unconverted", "mode", "file for link")
 
 
 class Findings:
@@ -17,8 +21,8 @@ class Findings:
 
     def __init__(self) -> None:
         self.excluded: list[tuple[bytes, dict[str, Any]]] = []
-        self.delta: list[tuple[bytes, dict[str, Any]]] = []
-        self.extra: list[tuple[bytes, dict[str, Any]]] = []
+        self.delta: dict[tuple[bytes, str], dict[str, Any]] = {}
+        self.extra: dict[bytes, dict[str, Any]] = {}
         self.changed: set[bytes] = set()
         self.empty: list[bytes] = []
 
@@ -26,14 +30,14 @@ class Findings:
         """The lists that `source` holds under these names."""
         return {
             "excluded": _in_order(self.excluded),
-            "delta": _in_order(self.delta),
+            "delta": [entry for _, entry in sorted(self.delta.items(), key=lambda pair: pair[0])],
             "changed_during_run": texts(self.changed),
             "empty_directories": texts(self.empty),
         }
 
     def sorted_extra(self) -> list[dict[str, Any]]:
         """The lines of `extra.jsonl`."""
-        return _in_order(self.extra)
+        return _in_order(self.extra.items())
 
 
 class View:
@@ -51,12 +55,10 @@ class View:
             entry["files"] = files
         self._all.excluded.append((self.prefix + path, entry))
 
-    def differ(self, path: bytes, kind: str, files: int | None = None) -> None:
-        """Say where the tree is not what `git add -A` would store."""
-        entry: dict[str, Any] = {"path": path_text(self.prefix + path), "kind": kind}
-        if files is not None:
-            entry["files"] = files
-        self._all.delta.append((self.prefix + path, entry))
+    def differ(self, path: bytes, kind: str, **more: Any) -> None:
+        """Say where the tree is not what `git add -A` would store, or not what the disk has."""
+        entry = {"path": path_text(self.prefix + path), "kind": kind, **more}
+        self._all.delta[self.prefix + path, kind] = entry
 
     def beside(self, path: bytes, mode: int, reason: str, content: Any) -> None:
         """Say that the bytes of a path are in the store; `content` is what the store answered."""
@@ -70,11 +72,17 @@ class View:
         }
         if self.root is not None:
             entry["root"] = self.root
-        self._all.extra.append((self.prefix + path, entry))
+        self._all.extra[self.prefix + path] = entry
 
     def changed(self, path: bytes) -> None:
         """Say that a file was being written while it was read."""
         self._all.changed.add(self.prefix + path)
+
+    def forget(self, path: bytes) -> None:
+        """Take back what was said of a file's content, which is about to be read again."""
+        self._all.extra.pop(self.prefix + path, None)
+        for kind in _OF_CONTENT:
+            self._all.delta.pop((self.prefix + path, kind), None)
 
     def empty(self, directory: bytes) -> None:
         """Say that a directory (with a slash) is there and holds nothing of the source."""
@@ -86,5 +94,5 @@ def texts(paths: Any) -> list[str]:
     return [path_text(path) for path in sorted(paths)]
 
 
-def _in_order(entries: list[tuple[bytes, dict[str, Any]]]) -> list[dict[str, Any]]:
+def _in_order(entries: Iterable[tuple[bytes, dict[str, Any]]]) -> list[dict[str, Any]]:
     return [entry for _, entry in sorted(entries, key=lambda pair: pair[0])]

@@ -25,6 +25,7 @@ class PrivateGit:
         self.objects = os.path.join(self.directory, "objects")
         self.index = os.path.join(self.directory, "index")
         make_dirs(self.objects)
+        self._shared = _times_of_shared_indexes(os.path.dirname(index_path))
         self._copy_index(index_path)
 
     def _copy_index(self, source: str) -> None:
@@ -65,6 +66,12 @@ class PrivateGit:
     def __exit__(
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> None:
+        for path, times in self._shared.items():
+            try:
+                if os.stat(path).st_mtime_ns != times[1]:
+                    os.utime(path, ns=times)
+            except OSError:
+                pass  # removed meanwhile, or somebody else's: git could not touch that one either
         for directory, _, names in os.walk(self.directory, topdown=False):
             for name in names:
                 remove_quietly(os.path.join(directory, name))
@@ -72,3 +79,10 @@ class PrivateGit:
                 os.rmdir(directory)
             except OSError:
                 pass  # what is left is below cache/, where nothing is ever read again
+
+
+def _times_of_shared_indexes(directory: str) -> dict[str, tuple[int, int]]:
+    """The times of the files that split indexes share: git touches them whenever it reads such an index."""
+    with os.scandir(directory) as entries:
+        found = [entry for entry in entries if entry.name.startswith("sharedindex.")]
+    return {entry.path: (entry.stat().st_atime_ns, entry.stat().st_mtime_ns) for entry in found}

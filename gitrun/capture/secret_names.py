@@ -13,6 +13,7 @@ is a count, `--auth basic` is a method.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from itertools import pairwise
 
 NO, AUTH, TOKEN, CERTAIN = range(4)  # how sure the name alone makes us, least first
@@ -66,6 +67,7 @@ _NO_VALUE = {
 }  # fmt: skip
 
 
+@lru_cache(maxsize=1 << 12)  # a log says the same few names again and again
 def certainty(name: str) -> int:
     """How sure `name` alone makes us that its value is a secret: NO, AUTH, TOKEN or CERTAIN."""
     words = [word.lower() for word in re.findall(_WORDS, name[-256:])]

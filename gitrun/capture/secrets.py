@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from gitrun.capture.secret_formats import redact_formats
-from gitrun.capture.secret_names import CERTAIN, certainty, has_content, is_secret, placeholder
+from gitrun.capture.secret_names import CERTAIN, NO, certainty, has_content, is_secret, placeholder
 
 Text = TypeVar("Text", str, bytes)
 
@@ -31,12 +31,18 @@ MAX_DEPTH = 64
 _COMMON = {"password", "passw0rd", "postgres", "changeme", "anonymous", "localhost", "username", "training"}
 
 _KEYWORDS = (b"pass", b"secret", b"token", b"key", b"cred", b"auth", b"cookie", b"jwt", b"pwd", b"pat", b"bearer")
-_KEYWORD = rb"(?<!<)(?i:pass|secret|token|key|cred|auth|cookie|jwt|pwd|pat|bearer)"
+# Keywords that an assignment follows, in lower-case text; they are found through letters that are less frequent
+# than the ones they begin with, and the letters behind tell how far before them the keyword begins.
+_ASSIGNED = re.compile(
+    rb"(?:k(?:ey|(?<=tok)en|(?<=cook)ie)|p(?:ass|wd|at)|c(?:red|(?<=sec)ret)|u(?<=au)th|jwt|bearer)"
+    rb"(?=[a-z0-9_.\-]{0,40}([\"'\]]{0,2})(\s{0,2})([=:])(\s{0,2}))"
+)
+_LETTERS_BEFORE = {b"ken": 2, b"kie": 3, b"cret": 2, b"uth": 1}
+_DIGIT = re.compile(b"[0-9]")
 _NAME_CHARS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-"
-_NAME_AFTER = rb"([A-Za-z0-9_.\-]{0,40})([\"'\]]{0,2})(\s{0,2})(=|:)(\s{0,2})"
-_VALUE = rb"\"(?P<double>[^\"\\]*(?:\\.[^\"\\]*)*)|'(?P<single>[^']*)|(?P<bare>[^\s\"'&;,)}\]]{1,256})"
-_BARE_REST = rb"[^\s\"'&;,)}\]]*"
-_LINE, _LINE_REST = rb"(?P<line>[^\r\n\"']{1,256})", rb"[^\r\n\"']*"
+_VALUE = re.compile(rb"\"(?P<double>[^\"\\]*(?:\\.[^\"\\]*)*)|'(?P<single>[^']*)|(?P<bare>[^\s\"'&;,)}\]]{1,256})")
+_BARE_REST = re.compile(rb"[^\s\"'&;,)}\]]*")
+_LINE, _LINE_REST = re.compile(rb"(?P<line>[^\r\n\"']{1,256})"), re.compile(rb"[^\r\n\"']*")
 _OPTION = rb"(-{0,2})([A-Za-z_][A-Za-z0-9_.\-/@+]{0,255})=(?s:(.*))"
 
 
@@ -135,30 +141,31 @@ class Redactor:
     def _found(self, data: bytes) -> bytes:
         """`data` without what names and shapes give away."""
         data = redact_formats(data, self.names)
-        if (b"=" in data or b":" in data) and _has_keyword(data):
-            data = self._assignments(data)
-        return data
+        return self._assignments(data) if b"=" in data or b":" in data else data
 
     def _assignments(self, data: bytes) -> bytes:
         """`name=value`, `"name": "value"` and `Name: value` inside a longer text."""
         kept: list[bytes] = []
-        at = 0
-        after = re.compile(_NAME_AFTER)
-        for keyword in re.finditer(_KEYWORD, data):
-            if keyword.start() < at:
+        at = seen = digit = 0
+        for match in _ASSIGNED.finditer(data.lower()):
+            start = match.start() - _LETTERS_BEFORE.get(match[0], 0)
+            if start < at or start < seen or data[start - 1 : start] == b"<":
                 continue
-            match = after.match(data, keyword.end())
-            if match is None:
-                continue
-            left = data[max(at, keyword.start() - 64) : keyword.start()]
+            seen = match.end()
+            left = data[max(at, start - 64) : start]
             before = left[len(left.rstrip(_NAME_CHARS)) :]
-            name = _latin(before + keyword[0] + match[1]).lstrip("-.")
-            found = _assigned(name, data, match)
+            name = _latin(before + data[start : match.start(1)]).lstrip("-.")
+            sure = certainty(name)
+            if sure == NO:
+                continue
+            if digit < match.end(4):
+                digit = _next_digit(data, match.end(4))
+            found = _assigned(name, sure, data, match, digit)
             if found is not None:
                 start, end = found
                 kept += [data[at:start], self._hole(name)]
                 at = end
-        return b"".join(kept) + data[at:]
+        return b"".join(kept) + data[at:] if kept else data
 
     def _hole(self, name: str) -> bytes:
         data = _encode(name)
@@ -204,35 +211,40 @@ def secret_variables(environ: Mapping[str, str]) -> list[tuple[bytes, str]]:
     return sorted(found, key=lambda pair: (-len(pair[0]), pair[1]))
 
 
-def _assigned(name: str, data: bytes, match: re.Match[bytes]) -> tuple[int, int] | None:
-    """Where the secret value of an assignment lies, or None when there is none.
+def _assigned(name: str, sure: int, data: bytes, match: re.Match[bytes], digit: int) -> tuple[int, int] | None:
+    """Where the secret value of an assignment lies, or None when there is none; `digit` is where the next one is.
 
     Source code passed to `python -c` must survive: an unquoted value counts only where it is written
     without spaces around `=` and cannot be an expression, and prose (`the next token: 5`) only where
     the name is certain.
     """
-    sure = certainty(name)
-    quoted_name, colon = bool(match[2]), match[4] == b":"
+    quoted_name, colon = bool(match[1]), match[3] == b":"
     if sure < (CERTAIN if colon and not quoted_name else 1):
         return None
+    if sure < CERTAIN and digit >= match.end(4) + 256 and data[match.end(4) : match.end(4) + 1] not in b"\"'":
+        return None  # as below, without a look at the value, so that refusing many of them stays cheap
     header = colon and name.lower().endswith(("authorization", "cookie"))
-    value = re.compile(_LINE if header else _VALUE).match(data, match.end())
+    value = (_LINE if header else _VALUE).match(data, match.end(4))
     if value is None:
         return None
     group = value.lastgroup or 0
-    text = _latin(value[group])
     if group == "bare":
-        spaced = match[4] == b"=" and (match[3] or match[5])
-        code = "(" in text or "[" in text or text == name.rpartition(".")[2]
-        vague = sure < CERTAIN and (len(text) < 16 or re.search("[0-9]", text) is None)
-        if spaced or code or vague:
+        bare = value[group]
+        spaced = not colon and (match[2] or match[4])
+        vague = sure < CERTAIN and (len(bare) < 16 or digit >= value.end(group))
+        if spaced or vague or b"(" in bare or b"[" in bare or _latin(bare) == name.rpartition(".")[2]:
             return None
-    if not is_secret(name, text):
+    if not is_secret(name, _latin(value[group])):
         return None
-    # only the start of an unquoted value was looked at, so that refusing many of them stays cheap
-    rest = re.compile(_LINE_REST if header else _BARE_REST).match(data, value.end(group))
+    # only the start of an unquoted value was looked at, for the same reason
+    rest = (_LINE_REST if header else _BARE_REST).match(data, value.end(group))
     end = rest.end() if rest and group in ("bare", "line") else value.end(group)
     return value.start(group), end
+
+
+def _next_digit(data: bytes, at: int) -> int:
+    found = _DIGIT.search(data, at)
+    return found.start() if found else len(data) + 256
 
 
 def _has_keyword(data: bytes) -> bool:

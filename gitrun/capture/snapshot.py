@@ -23,10 +23,12 @@ from gitrun.capture.guards import Guard, read_limits
 from gitrun.capture.nested import Nested
 from gitrun.capture.takings import Place, Tools
 from gitrun.capture.trees import Head as TreesHead
+from gitrun.capture.watch import Watch, clock_ns
 from gitrun.capture.worktree import Captured, capture_worktree
 from gitrun.errors import DamagedRecord, DamagedRepository, UnsupportedRepository, from_os_error
 from gitrun.git.head import Head, read_head
 from gitrun.git.identity import identity
+from gitrun.git.index import empty_index
 from gitrun.git.objects import ObjectReader, open_reader, read_loose
 from gitrun.git.packs import OwnPacks, Pack, PackWriter
 from gitrun.git.repository import Repository
@@ -54,7 +56,8 @@ class Root(NamedTuple):
 class Snapshot(NamedTuple):
     """A frozen source: `commit` is S, `base` HEAD, `source` and `extra` what the record says of it.
 
-    `pack` is in place and not synced; None when gitrun's packs had everything.
+    `pack` is in place and not synced; None when gitrun's packs had everything. `watch` tells later
+    what changed since, for a snapshot of files that the command is about to read.
     """
 
     tree: str
@@ -64,6 +67,7 @@ class Snapshot(NamedTuple):
     roots: list[Root]
     extra: list[dict[str, Any]]
     pack: Pack | None
+    watch: Watch | None = None
 
 
 def take_snapshot(
@@ -93,7 +97,8 @@ def take_snapshot(
     collects = gc.isenabled()
     gc.disable()
     try:
-        tools = Tools(repo.object_format, writer, shelf, Guard(read_limits(settings), monitor), environ)
+        watch = Watch(clock_ns(archive.gitrun_dir(environ)), [])
+        tools = Tools(repo.object_format, writer, shelf, Guard(read_limits(settings), monitor), environ, watch)
         taken = _Snapshotter(repo, archive, tools).take()
         shelf.commit()
         pack = writer.finish(sync=False)
@@ -107,7 +112,7 @@ def take_snapshot(
         if collects:
             gc.enable()
     tools.guard.warn()
-    return taken._replace(pack=pack)
+    return taken._replace(pack=pack, watch=watch)
 
 
 class _Snapshotter:
@@ -174,7 +179,8 @@ class _Snapshotter:
             head_tree = None  # a shallow or broken clone: its files are there all the same
         view = View(self._findings, prefix, n)
         skip = self._never_source(nested.repo)
-        place = Place(nested.repo, view, TreesHead(head_tree, False), True, skip, reader)
+        tracked = empty_index() if nested.kind == "files" else None
+        place = Place(nested.repo, view, TreesHead(head_tree, False), True, skip, reader, tracked)
         captured = capture_worktree(place, self._tools)
         facts = {
             "n": n,

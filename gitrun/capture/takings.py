@@ -16,6 +16,7 @@ from gitrun.capture.contents import EXECUTABLE, FILE, SYMLINK, Contents, Held, S
 from gitrun.capture.findings import View
 from gitrun.capture.guards import Guard
 from gitrun.capture.trees import Edits, Head
+from gitrun.capture.watch import Watch
 from gitrun.git.index import ASSUME_UNCHANGED, FLAGS, INTENT_TO_ADD, MODE, OID, SKIP_WORKTREE, STAGE, Entry, Index
 from gitrun.git.packs import PackWriter
 from gitrun.git.repository import Repository
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 class Place(NamedTuple):
     """A worktree to capture on top of `head`; `raw` asks for the bytes on disk in the tree, without conversions.
 
-    `skip` are directories that are never source.
+    `skip` are directories that are never source; `tracked` stands in for the index of the repository.
     """
 
     repo: Repository
@@ -36,6 +37,7 @@ class Place(NamedTuple):
     raw: bool
     skip: frozenset[bytes]
     reader: Callable[[], ObjectReader]
+    tracked: Index | None = None
 
 
 class Tools(NamedTuple):
@@ -46,6 +48,7 @@ class Tools(NamedTuple):
     shelf: Shelf
     guard: Guard
     environ: Mapping[str, str]
+    watch: Watch
 
 
 class Takings:
@@ -69,6 +72,19 @@ class Takings:
         cut = path.rfind(b"/") + 1
         return self.index.files[path[:cut]][path[cut:]]
 
+    def is_tracked(self, path: bytes) -> bool:
+        """Whether the index has an entry of this path."""
+        cut = path.rfind(b"/") + 1
+        return path[cut:] in self.index.files.get(path[:cut], ())
+
+    def forget(self, path: bytes) -> None:
+        """Take back what was taken of a file that is about to be taken again."""
+        cut = path.rfind(b"/") + 1
+        self.edits.get(path[:cut], {}).pop(path[cut:], None)
+        self.beside.discard(path)
+        self.view.forget(path)
+        self.contents.seen.pop(path, None)
+
     def edit(self, path: bytes, held: Held | None) -> None:
         """Have the tree hold this at `path`, or nothing."""
         cut = path.rfind(b"/") + 1
@@ -78,8 +94,21 @@ class Takings:
         """Whether a file is for the store rather than for Git."""
         return found.st_size > self.contents.large and stat.S_ISREG(found.st_mode)
 
-    def mode(self, found: os.stat_result, entry: Entry | None) -> int:
-        """The mode Git gives to what was found (read-cache.c, ce_mode_from_stat)."""
+    def mode(self, path: bytes, found: os.stat_result, entry: Entry | None) -> int:
+        """The mode Git gives to what was found; where the disk's is another, the delta says so."""
+        mode = self._gits_mode(found, entry)
+        self.note_mode(path, found, mode)
+        return mode
+
+    def note_mode(self, path: bytes, found: os.stat_result, mode: int) -> None:
+        """Say what the disk has where core.fileMode or core.symlinks have Git store another mode."""
+        if stat.S_ISREG(found.st_mode):
+            real = EXECUTABLE if found.st_mode & stat.S_IXUSR else FILE
+            if mode != real:
+                self.view.differ(path, "file for link" if mode == SYMLINK else "mode", mode=f"{real:o}")
+
+    def _gits_mode(self, found: os.stat_result, entry: Entry | None) -> int:
+        """As Git decides it (read-cache.c, ce_mode_from_stat)."""
         if stat.S_ISLNK(found.st_mode):
             return SYMLINK
         if not self._symlinks and entry is not None and entry[MODE] == SYMLINK:
@@ -93,7 +122,7 @@ class Takings:
         if whole is None:
             self.edit(path, None)
             return
-        held = self.mode(whole.found, entry), self.contents.blob_id(whole.data)
+        held = self.mode(path, whole.found, entry), self.contents.blob_id(whole.data)
         if entry is not None and self.is_entry(path, entry, held):
             return
         self._writer.add("blob", whole.data, held[1].hex())
@@ -116,7 +145,7 @@ class Takings:
     def take_large(self, path: bytes, entry: Entry, found: os.stat_result) -> None:
         """Take a tracked file that is too large for Git, unless it only looks changed."""
         oid = self.contents.hash_large(path)
-        mode = self.mode(found, entry)
+        mode = self.mode(path, found, entry)
         if oid is not None and self.is_entry(path, entry, (mode, oid)):
             return
         self.put_large(path, mode, "large")
@@ -134,7 +163,7 @@ class Takings:
             self.edit(path, None)
             return
         if found.st_size > self.contents.large:
-            self.put_large(path, self.mode(found, entry), "large")
+            self.put_large(path, self.mode(path, found, entry), "large")
         else:
             self.take(path, entry, self.contents.read(path))
 

@@ -194,7 +194,7 @@ class _Walk:
     def _suspect(self, directory: bytes, name: bytes, entry: Entry, found: os.stat_result, others: set[bytes]) -> None:
         kind = stat.S_IFMT(found.st_mode)
         if kind in (stat.S_IFREG, stat.S_IFLNK):
-            if not _is_unchanged(found, entry, self.index.mtime_ns, self.trust):
+            if not is_unchanged(found, entry, self.index.mtime_ns, self.trust):
                 self.found.suspects.append(Suspect(directory + name, entry, found))
         elif kind == stat.S_IFDIR and entry[MODE] == GITLINK:
             self.found.submodules.append((directory + name, entry))
@@ -248,7 +248,7 @@ class _Walk:
         return True
 
 
-def _is_unchanged(found: os.stat_result, entry: Entry, index_mtime: int, trust: StatRules) -> bool:
+def is_unchanged(found: os.stat_result, entry: Entry, index_mtime: int, trust: StatRules) -> bool:
     """The question again for links, whose mode means nothing, and with the trust a repository's settings leave."""
     mtime = found.st_mtime_ns
     if mtime >= index_mtime or found.st_size & 0xFFFFFFFF != entry[6]:

@@ -13,16 +13,20 @@ from typing import NamedTuple
 
 from gitrun.capture.contents import GITLINK
 from gitrun.capture.conversions import Converter, Postponed, needs_git
-from gitrun.capture.nested import Nested, open_nested, why_not
+from gitrun.capture.nested import Nested, open_files, open_nested, why_not
 from gitrun.capture.takings import Place, Takings, Tools
 from gitrun.capture.trees import Comparison, HeadTrees, TreeBuilder
 from gitrun.capture.uncommon import load_index
 from gitrun.capture.walk import StatRules, Suspect, Walked, walk
+from gitrun.capture.watch import Watched, look, same_state
 from gitrun.errors import UnsafeRepository, UnsupportedRepository
 from gitrun.git.attributes import FILE as ATTRIBUTES_FILE
 from gitrun.git.attributes import FILTER, Attributes, find_attributes
 from gitrun.git.ignore import IgnoreRules
 from gitrun.git.index import ASSUME_UNCHANGED, FLAGS, OID, SKIP_WORKTREE, Entry
+from gitrun.git.repository import Repository
+
+_ATTEMPTS = 3
 
 
 class Captured(NamedTuple):
@@ -30,7 +34,7 @@ class Captured(NamedTuple):
 
     tree: str
     comparison: Comparison
-    untracked: list[bytes]
+    untracked: set[bytes]
     conflicts: list[bytes]
     beside: set[bytes]
     absent: set[bytes]
@@ -58,12 +62,13 @@ class _Capture:
         self.view = place.view
         self.repo = place.repo
         self.top = os.fsencode(place.repo.worktree).rstrip(b"/") + b"/"
-        self.index = load_index(place.repo, tools.environ)
+        self.index = load_index(place.repo, tools.environ) if place.tracked is None else place.tracked
         self.takings = Takings(place, tools, self.top, self.index)
         self.attributes: Attributes | None = None
         self.absent: set[bytes] = set()
         self.nested: list[Nested] = []
-        self.untracked: list[bytes] = []
+        self.untracked: set[bytes] = set()
+        self.trust = _stat_rules(place.repo)
 
     def run(self) -> Captured:
         walked = self._walk()
@@ -72,10 +77,15 @@ class _Capture:
         postponed = [*self._take_suspects(walked.suspects), *self._take_untracked(walked.untracked)]
         if self.attributes is not None:
             self._convert(self.attributes, postponed, walked)
+        self._take_again()
         gone = set(walked.missing_below)
         self._note_missing(walked.missing, gone)
         self._note_left_out(walked)
         tree, comparison = self._build(gone)
+        self._note_young()
+        self.tools.watch.worktrees.append(
+            Watched(self.top, self.view.prefix, self.index, self.trust, self.takings.contents.seen)
+        )
         return Captured(
             tree,
             comparison,
@@ -102,15 +112,10 @@ class _Capture:
         return builder.build().hex(), builder.comparison
 
     def _walk(self) -> Walked:
-        config = self.repo.config
-        trust = StatRules(
-            ctime=config.get_bool("core.trustctime", True) and config.get("core.checkstat") != "minimal",
-            inode=config.get("core.checkstat") != "minimal",
-        )
         rules = IgnoreRules.for_repository(self.repo)
         plain: frozenset[bytes] = frozenset()
         while True:
-            walked = walk(self.top, self.index, rules, trust, skip=self.place.skip, plain=plain)
+            walked = walk(self.top, self.index, rules, self.trust, skip=self.place.skip, plain=plain)
             self.nested = []
             broken = {path for path in walked.embedded if not self._open(path, "embedded")}
             if not broken:
@@ -134,7 +139,8 @@ class _Capture:
 
     def _take_nested(self, walked: Walked) -> None:
         for path, _ in walked.submodules:
-            self._open(path + b"/", "submodule")
+            if not self._open(path + b"/", "submodule") and (files := open_files(self.repo, path + b"/")):
+                self.nested.append(files)
         entries = dict(walked.submodules)
         for nested in self.nested:
             path = nested.path[:-1]
@@ -147,7 +153,7 @@ class _Capture:
             if len(oid) == self.repo.hash_len and (entry is None or entry[OID] != oid):
                 self.takings.edit(path, (GITLINK, oid))
             if entry is None:
-                self.untracked.append(path)
+                self.untracked.add(path)
 
     def _kinds(self, path: bytes, found: os.stat_result) -> int:
         """The conversions that may change a file, none of them in a root."""
@@ -174,23 +180,62 @@ class _Capture:
 
     def _take_untracked(self, candidates: Iterable[tuple[bytes, os.stat_result]]) -> Iterable[Postponed]:
         """Read the untracked files that the guards admit; those a conversion may change are handed back."""
+        admitted = self.tools.guard.admit(candidates, self.view)
+        self.untracked.update([path for path, _ in admitted])
+        return self._take_new(admitted)
+
+    def _take_new(self, files: Iterable[tuple[bytes, os.stat_result]]) -> Iterable[Postponed]:
         takings = self.takings
-        for path, found in self.tools.guard.admit(candidates, self.view):
-            self.untracked.append(path)
+        for path, found in files:
             kinds = self._kinds(path, found)
             if takings.is_large(found):
                 if kinds & FILTER:
                     yield Postponed(path, None)
                 else:
-                    takings.put_large(path, takings.mode(found, None), "large")
+                    takings.put_large(path, takings.mode(path, found, None), "large")
                 continue
             whole = takings.contents.read(path)
             if whole is None:
-                self.untracked.pop()
+                self.untracked.discard(path)
             elif kinds and needs_git(kinds, whole.data):
                 yield Postponed(path, None)
             else:
-                takings.edit(path, (takings.mode(whole.found, None), takings.contents.put(whole.data)))
+                takings.edit(path, (takings.mode(path, whole.found, None), takings.contents.put(whole.data)))
+
+    def _take_again(self) -> None:
+        """Take once more, a few times at most, the files that changed since they were read."""
+        seen = self.takings.contents.seen
+        for _ in range(_ATTEMPTS):
+            now = {path: look(self.top + path) for path in seen}
+            changed = {path: found for path, found in now.items() if found is None or not same_state(seen[path], found)}
+            if not changed:
+                return
+            postponed = [*self._take_changed(changed)]
+            if self.attributes is not None and not self.place.raw:
+                Converter(self.repo, self.attributes, self.takings, self.place.reader).take_changed(
+                    postponed, self.tools.environ
+                )
+
+    def _take_changed(self, changed: dict[bytes, os.stat_result | None]) -> Iterable[Postponed]:
+        for path, found in changed.items():
+            self.view.changed(path)
+            self.takings.forget(path)
+            is_file = found is not None and (stat.S_ISREG(found.st_mode) or stat.S_ISLNK(found.st_mode))
+            if self.takings.is_tracked(path):
+                if found is not None and is_file:
+                    yield from self._take_suspects([Suspect(path, self.takings.entry(path), found)])
+                else:
+                    self.takings.edit(path, None)
+            elif found is not None and is_file:
+                yield from self._take_new([(path, found)])
+            else:
+                self.untracked.discard(path)
+
+    def _note_young(self) -> None:
+        """Report what was written to while the snapshot was taken: whoever did it may not have been done."""
+        for path, found in self.takings.contents.seen.items():
+            if found.st_ctime_ns > self.tools.watch.began_ns:
+                self.view.changed(path)
 
     def _convert(self, attributes: Attributes, postponed: list[Postponed], walked: Walked) -> None:
         """Take the files whose bytes on disk are not those Git stores."""
@@ -225,7 +270,7 @@ class _Capture:
             directory = path[: path.rfind(b"/") + 1]
             counts[directory] = counts.get(directory, 0) + 1
         for directory, files in counts.items():
-            self.view.differ(directory or b"./", "sparse", files)
+            self.view.differ(directory or b"./", "sparse", files=files)
 
     def _note_absent(self, path: bytes, entry: Entry) -> None:
         if self.index.extended.get(path, 0) & SKIP_WORKTREE:
@@ -243,6 +288,11 @@ class _Capture:
         for path in walked.trackers:
             files, size = _measure(self.top + path)
             self.view.exclude(path, "tracker", size, files)
+
+
+def _stat_rules(repo: Repository) -> StatRules:
+    minimal = repo.config.get("core.checkstat") == "minimal"
+    return StatRules(ctime=repo.config.get_bool("core.trustctime", True) and not minimal, inode=not minimal)
 
 
 def _measure(path: bytes) -> tuple[int, int]:

@@ -9,6 +9,7 @@ from typing import Any
 from gitrun.archive.archive import Archive
 from gitrun.archive.live_view import live_ids
 from gitrun.errors import GitrunError
+from gitrun.git.discovery import current_directory
 from gitrun.model.canonical import encode
 from gitrun.ui.monitor import TerminalMonitor
 from gitrun.ui.terminal import stderr, stdout
@@ -20,7 +21,7 @@ JSON_HELP = "Print JSON, for programs."
 def open_archive(environ: Mapping[str, str] = os.environ, *, tidy: bool = True) -> Archive:
     """The archive around the current directory; `tidy` seals runs that are proved dead first."""
     monitor = TerminalMonitor(stderr(environ))
-    archive = Archive.open(os.getcwd(), environ, monitor)
+    archive = Archive.open(current_directory(), environ, monitor)
     if tidy and live_ids(archive.gitrun_dir):
         _recover(archive, monitor)
     return archive

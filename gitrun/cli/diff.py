@@ -10,10 +10,9 @@ import typer
 from gitrun.archive.harmless import harmless
 from gitrun.archive.selectors import resolve
 from gitrun.cli.common import JSON_HELP, RUN_HELP, open_archive, print_json
-from gitrun.git.diff import tree_diff
 from gitrun.model.canonical import path_text
 from gitrun.replay.difference import Difference, differences
-from gitrun.replay.sides import TOPICS, Side, changed_paths, compare_values, side_of_run, working_tree
+from gitrun.replay.sides import TOPICS, Side, changed_paths, compare_values, patch, side_of_run, working_tree
 from gitrun.ui.terminal import Screen, stdout
 
 _VALUE_LIMIT = 200
@@ -57,8 +56,8 @@ def _object(a: Side, b: Side, values: dict[str, list[Difference]]) -> dict[str, 
 
 
 def _print(screen: Screen, a: Side, b: Side, values: dict[str, list[Difference]]) -> None:
-    if a.tree and b.tree and a.tree != b.tree:
-        screen.patch(tree_diff(b.repo, a.tree, b.tree, [], screen.colour))
+    if text := patch(a, b, screen.colour):
+        screen.patch(text)
     for path, old, new in _beside(a, b):
         screen.line(f"beside the tree: {harmless(path)}  {old} → {new}")
     for topic, found in values.items():

@@ -6,13 +6,14 @@ when it has ended.
 """
 
 import os
+import signal
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from gitrun.cli.options import parse_record, record_help
 from gitrun.errors import GitrunError, UsageError
 from gitrun.monitor import Monitor
-from gitrun.recording.signals import Inherited, inherited
+from gitrun.recording.signals import Inherited, hear_of_children, inherited
 
 if TYPE_CHECKING:
     from gitrun.recording.request import Recorded, RecordRequest, Started
@@ -20,13 +21,33 @@ if TYPE_CHECKING:
 NOT_STARTED, INTERRUPTED, BUG = 125, 130, 70
 
 
+class Stopped(BaseException):
+    """A signal that ends the process, before the command was started: what was prepared is removed on the way out."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def _stop(number: int, _: object) -> None:
+    raise Stopped(number)
+
+
 def main(words: list[str]) -> int:
     """Runs `gitrun record WORDS`; the exit status for the shell."""
     found = inherited()
+    hear_of_children(found)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if number not in found.ignored:
+            signal.signal(number, _stop)
     try:
         return _main([os.fsencode(word) for word in words], found)
     except KeyboardInterrupt:
         return INTERRUPTED
+    except Stopped as stopped:
+        signal.signal(stopped.number, signal.SIG_DFL)
+        os.kill(os.getpid(), stopped.number)
+        return 128 + stopped.number
     except GitrunError as problem:
         say(f"gitrun: {problem}")
         if problem.kept:
@@ -118,12 +139,14 @@ def _isolated(request: "RecordRequest", at: str | None, environ: dict[str, str],
     import time
 
     from gitrun.archive.archive import Archive
+    from gitrun.git.discovery import current_directory
     from gitrun.model.ids import new_run_id
     from gitrun.replay.isolate import isolate
 
     run_id = new_run_id(time.time(), os.urandom(4))
-    with Archive.open(os.getcwd(), environ, lines) as archive:
-        place = isolate(archive, run_id, os.getcwd(), at, lines)
+    here = current_directory()
+    with Archive.open(here, environ, lines) as archive:
+        place = isolate(archive, run_id, here, at, lines)
     return request._replace(run_id=run_id, workdir=place.workdir, worktree=place.directory, source=place.snapshot)
 
 
@@ -148,7 +171,7 @@ class Lines(Monitor):
         if run.failure:
             say(f"gitrun: {run.failure}")
         if not run.sealed:
-            say(f"gitrun: {run.run_id} is not sealed: {run.problem}; all of it is kept, next: gitrun recover")
+            say(f"gitrun: {run.run_id} is not sealed: {run.problem}")
             return
         if self.quiet:
             return

@@ -34,7 +34,7 @@ def guarded(call: Callable[[], int]) -> int:
     except GitrunError as problem:
         return report(problem)
     except OSError as problem:
-        return report(from_os_error(problem, "gitrun"))
+        return report(from_os_error(problem, "the system refuses"))
     except Exception as bug:
         return report_bug(bug)
 

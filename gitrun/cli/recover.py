@@ -9,7 +9,7 @@ import typer
 from gitrun.archive.harmless import harmless
 from gitrun.archive.selectors import resolve
 from gitrun.cli.common import RUN_HELP, open_archive
-from gitrun.errors import UsageError
+from gitrun.errors import GitrunError, UsageError
 from gitrun.ui.terminal import stderr, stdout
 
 
@@ -28,13 +28,13 @@ def recover(
 
     Each with the truth about how it ended. Without RUN every live directory is looked at and those proved
     dead are sealed: their host, boot and processes are this machine's, and gone. A run that may be alive
-    elsewhere is left alone; `recover RUN --force` seals it all the same. Prints the id of each run it
-    sealed.
+    elsewhere is left alone; `recover RUN --force` seals it all the same, and puts one aside whose files are
+    damaged. Prints the id of each run it sealed; exit status 1 when one could not be.
     """
     if force and run is None:
         raise UsageError("--force needs the run it is about", next="gitrun status")
     from gitrun.recording.recover import recover as recover_one  # no other family needs the recorder's room
-    from gitrun.recording.recover import recover_all
+    from gitrun.recording.recover import recover_all, unsealed
 
     with open_archive(tidy=False) as archive:
         if run is None:
@@ -42,7 +42,13 @@ def recover(
         else:
             one = recover_one(archive.repo, resolve(archive, run).id, archive.environ, archive.monitor, force=force)
             recovered = [] if one is None else [one]
-    for sealed in recovered:
-        stdout().line(harmless(sealed.run_id))
+        for sealed in recovered:
+            stdout().line(harmless(sealed.run_id))
+        if run is None and (left := unsealed(archive.repo, archive.environ)):
+            raise GitrunError(
+                f"could not be recovered: {', '.join(map(harmless, left))}",
+                kept="their live directories",
+                next="gitrun recover RUN --force puts a damaged one aside",
+            )
     if not recovered:
         stderr().line("nothing to recover")

@@ -16,7 +16,8 @@ import signal
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from gitrun.errors import DiskFull, GitFailed, GitrunError, NotWritable, UnsafeRepository
+from gitrun.errors import DiskFull, GitFailed, GitrunError, NotWritable, UnsafeRepository, UnsupportedRepository
+from gitrun.git.configfile import read_protected
 
 Argument = str | bytes
 
@@ -87,10 +88,10 @@ class Git:
         return self.start(args, cwd=cwd, stdin=stdin, env=env).result(check)
 
 
-def find_git(setting: str = "", environ: Mapping[str, str] | None = None) -> Git | None:
-    """The git to use: `GITRUN_GIT`, else `setting` (a path or a name), else `git` on PATH; "none": no git."""
+def find_git(environ: Mapping[str, str] | None = None) -> Git | None:
+    """The git that `git.executable` names: a path, a name to search PATH for, "none" for no git; unset: `git`."""
     environ = os.environ if environ is None else environ
-    name = environ.get("GITRUN_GIT") or setting or "git"
+    name = _setting(environ) or "git"
     if name == "none":
         return None
     if os.sep in name:
@@ -99,6 +100,17 @@ def find_git(setting: str = "", environ: Mapping[str, str] | None = None) -> Git
         if _is_program(path := os.path.join(directory or os.curdir, name)):
             return Git(path)
     return None
+
+
+def _setting(environ: Mapping[str, str]) -> str | None:
+    """`git.executable` before a repository is known, whose configuration must not choose what is run here."""
+    if (chosen := environ.get("GITRUN_GIT_EXECUTABLE")) is not None:
+        return chosen
+    try:
+        pairs = read_protected(environ, os.devnull)  # no repository, for the conditions of includes
+    except UnsupportedRepository:
+        return None  # git refuses the same file in a moment, in words of its own
+    return next((value for key, value in reversed(pairs) if key == "gitrun.git.executable"), None)
 
 
 def _is_program(path: str) -> bool:

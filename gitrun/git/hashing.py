@@ -6,13 +6,10 @@ sha1 here names content, it protects nothing: `usedforsecurity=False` keeps hard
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hashlib import _Hash
-
-ObjectFormat = Literal["sha1", "sha256"]
-ObjectKind = Literal["commit", "tree", "blob", "tag"]
 
 RAW_BYTES: dict[str, int] = {"sha1": 20, "sha256": 32}
 HEX_DIGITS: dict[str, int] = {"sha1": 40, "sha256": 64}

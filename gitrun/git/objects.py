@@ -36,10 +36,12 @@ class ObjectReader(Protocol):
 
     So is a text that is no full id of the repository's format: git would take `HEAD` or eight digits for a name,
     and a newline for the end of a question, and ids come out of records that somebody else may have written.
+    So does the size of what they name: whoever expects a record, a tree or a commit says how many bytes that may
+    have, and only the user's own files are read whatever their size.
     """
 
-    def read(self, oid: str) -> tuple[str, bytes]:
-        """The kind ("blob", "tree", "commit", "tag") and the content."""
+    def read(self, oid: str, limit: int | None = None) -> tuple[str, bytes]:
+        """The kind ("blob", "tree", "commit", "tag") and the content; GitFailed beyond `limit` bytes."""
 
     def has(self, oid: str) -> bool:
         """Whether the object is here."""
@@ -47,8 +49,8 @@ class ObjectReader(Protocol):
     def size(self, oid: str) -> int:
         """The size of the content in bytes."""
 
-    def many(self, oids: Iterable[str]) -> Iterator[tuple[str, str, bytes]]:
-        """(oid, kind, content) of each, in the order asked."""
+    def many(self, oids: Iterable[str], limit: int | None = None) -> Iterator[tuple[str, str, bytes]]:
+        """(oid, kind, content) of each, in the order asked; GitFailed at the first beyond `limit` bytes."""
 
     def close(self) -> None:
         """Let go of processes and files."""
@@ -123,13 +125,15 @@ class _Server:
             raise KeyError(oid)
         return words[1], int(words[2])
 
-    def content(self, size: int) -> bytes:
-        """The content after a header, and the newline that ends it."""
+    def answer(self, oid: str, limit: int | None) -> tuple[str, bytes]:
+        """The kind and the content that answer the oldest question; GitFailed beyond `limit`, and then no more."""
+        kind, size = self.header(oid)
+        _check_size(oid, size, limit)
         while len(self._buffer) <= size:
             self._fill(max(_CHUNK, size + 1 - len(self._buffer)))
         data = bytes(memoryview(self._buffer)[:size])
         del self._buffer[: size + 1]
-        return data
+        return kind, data
 
     def _fill(self, wanted: int) -> None:
         if not (data := os.read(self._from, wanted)):
@@ -154,11 +158,15 @@ class _GitReader(_Closing):
             self._servers[mode] = _Server(self._repo, mode, self._lazy_fetch)
         return self._servers[mode]
 
-    def read(self, oid: str) -> tuple[str, bytes]:
+    def read(self, oid: str, limit: int | None = None) -> tuple[str, bytes]:
         server = self._server("--batch")
         server.ask(oid)
-        kind, size = server.header(oid)
-        return kind, server.content(size)
+        try:
+            return server.answer(oid, limit)
+        except GitFailed:
+            del self._servers["--batch"]  # dead, or about to say what nobody wants to hear
+            server.close()
+            raise
 
     def has(self, oid: str) -> bool:
         try:
@@ -172,23 +180,25 @@ class _GitReader(_Closing):
         server.ask(oid)
         return server.header(oid)[1]
 
-    def many(self, oids: Iterable[str]) -> Iterator[tuple[str, str, bytes]]:
+    def many(self, oids: Iterable[str], limit: int | None = None) -> Iterator[tuple[str, str, bytes]]:
         # A server of its own: an iterator that is dropped half-way leaves its answers unread.
         server = _Server(self._repo, "--batch", self._lazy_fetch)
         try:
             asked: deque[str] = deque()
-            limit = max(1, _AHEAD_BYTES // (self._repo.hash_len * 2 + 1))
+            ahead = max(1, _AHEAD_BYTES // (self._repo.hash_len * 2 + 1))
             for oid in oids:
                 try:
                     server.ask(oid)
                 except KeyError:
-                    yield from (_answer(server, before) for before in asked)
+                    yield from ((before, *server.answer(before, limit)) for before in asked)
                     raise
                 asked.append(oid)
-                if len(asked) >= limit:
-                    yield _answer(server, asked.popleft())
+                if len(asked) >= ahead:
+                    oid = asked.popleft()
+                    yield oid, *server.answer(oid, limit)
             while asked:
-                yield _answer(server, asked.popleft())
+                oid = asked.popleft()
+                yield oid, *server.answer(oid, limit)
         finally:
             server.close()
 
@@ -198,9 +208,9 @@ class _GitReader(_Closing):
         self._servers.clear()
 
 
-def _answer(server: _Server, oid: str) -> tuple[str, str, bytes]:
-    kind, size = server.header(oid)
-    return oid, kind, server.content(size)
+def _check_size(oid: str, size: int, limit: int | None) -> None:
+    if limit is not None and size > limit:
+        raise GitFailed(f"object {oid} has {size:,} bytes, and no more than {limit:,} are read here")
 
 
 _DULWICH_KINDS = dict(enumerate(KINDS, 1))
@@ -211,8 +221,9 @@ class _DulwichReader(_Closing):
         self._store = dulwich_store(repo)
         self._format = repo.object_format
 
-    def read(self, oid: str) -> tuple[str, bytes]:
+    def read(self, oid: str, limit: int | None = None) -> tuple[str, bytes]:
         kind, data = self._raw(oid)
+        _check_size(oid, len(data), limit)  # late: dulwich knows no size without the content
         return _DULWICH_KINDS[kind], data
 
     def has(self, oid: str) -> bool:
@@ -223,9 +234,9 @@ class _DulwichReader(_Closing):
     def size(self, oid: str) -> int:
         return len(self._raw(oid)[1])
 
-    def many(self, oids: Iterable[str]) -> Iterator[tuple[str, str, bytes]]:
+    def many(self, oids: Iterable[str], limit: int | None = None) -> Iterator[tuple[str, str, bytes]]:
         for oid in oids:
-            yield (oid, *self.read(oid))
+            yield oid, *self.read(oid, limit)
 
     def close(self) -> None:
         self._store.close()

@@ -126,7 +126,7 @@ def archive_of(repo: Repository | None, environ: Mapping[str, str], *, git: Git 
         if repo is None:
             raise NotARepository("there is no Git repository here", next="git init")
         return repo
-    git = repo.git if repo is not None else git or find_git("", environ)
+    git = repo.git if repo is not None else git or find_git(environ)
     try:
         return discover(place, git, clean_environment(environ), bare_ok=True)
     except NotARepository as problem:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from gitrun.errors import DamagedRecord
 from gitrun.git.hashing import is_hex_id
 from gitrun.git.identity import Identity
 from gitrun.git.objects import ObjectReader
+from gitrun.model.canonical import MAX_BYTES
 
 FILE, EXECUTABLE, SYMLINK, DIRECTORY, GITLINK = 0o100644, 0o100755, 0o120000, 0o040000, 0o160000
-
-_MAX_DEPTH = 1000
 
 
 class TreeEntry(NamedTuple):
@@ -52,29 +51,10 @@ def encode_tree(entries: Iterable[TreeEntry]) -> bytes:
     return b"".join([b"%o %b\0%b" % (mode, name, bytes.fromhex(oid)) for name, mode, oid in ordered])
 
 
-def walk_tree(reader: ObjectReader, oid: str, prefix: bytes = b"") -> Iterator[tuple[bytes, int, str]]:
-    """Every non-directory below the tree `oid` as (path, mode, oid), in Git's order.
-
-    Raises DamagedRecord for an object that is missing, not a tree, or nested beyond reason.
-    """
-    stack = [iter([(prefix.rstrip(b"/"), DIRECTORY, oid)])]
-    while stack:
-        if (entry := next(stack[-1], None)) is None:
-            stack.pop()
-        elif entry[1] != DIRECTORY:
-            yield entry
-        elif len(stack) > _MAX_DEPTH:
-            raise DamagedRecord(f"tree {oid} is nested more than {_MAX_DEPTH} deep")
-        else:
-            below = entry[0] + b"/" if entry[0] else b""
-            children = read_tree(reader, entry[2])
-            stack.append(iter([(below + name, mode, child) for name, mode, child in children]))
-
-
 def read_tree(reader: ObjectReader, oid: str) -> list[TreeEntry]:
     """The entries of the tree `oid`; raises DamagedRecord when it is missing or no tree."""
     try:
-        kind, data = reader.read(oid)
+        kind, data = reader.read(oid, MAX_BYTES)
     except KeyError:
         raise DamagedRecord(f"tree {oid} is missing") from None
     if kind != "tree":

@@ -17,6 +17,7 @@ import os
 import struct
 import zlib
 from collections.abc import Callable, Iterator
+from itertools import groupby
 from typing import Any
 
 from gitrun.child.frames import HEADER, frame, pack_value, read_frames
@@ -114,29 +115,40 @@ class Spool:
 def collect(member: str, redact: Callable[[bytes], bytes] | None = None) -> Iterator[bytes]:
     """The sealed frame stream of one member: head, gap, tail. Yields whole frames (bytes with their header).
 
-    `redact` is applied to the output of each frame.
+    `redact` is applied to each stream's output as it goes on over its frames, up to a gap.
     """
     yield HEAD
+    for is_gap, items in groupby(_items(member), key=lambda item: isinstance(item, int)):
+        if is_gap:
+            yield from (frame(pack_value({"gap": missing})) for missing in items)
+        elif redact is None:
+            yield from map(frame, items)  # type: ignore[arg-type]  # payloads
+        else:
+            from gitrun.recording.redaction import redacted  # only sealing replaces
+
+            for stream, time_ns, data in redacted(map(_output, items), redact):  # type: ignore[arg-type]
+                yield frame(_PREFIX.pack(_OUTPUT, stream, 0xCF, time_ns, 0xC6, len(data)) + data)
+
+
+def _items(member: str) -> Iterator[bytes | int]:
+    """The payloads of all output that was kept, and between them how many bytes are missing."""
     seen = 0
     for payload in _payloads(os.path.join(member, _NAMES[0])):
         if payload[0] == _OUTPUT:
             seen += len(payload) - _PREFIX.size
-            yield _redacted(payload, redact)
+            yield payload
     for offset, payloads in sorted(_tails(member), key=lambda tail: tail[0]):
         if offset > seen:
-            yield frame(pack_value({"gap": offset - seen}))
+            yield offset - seen
         seen = max(seen, offset)
         for payload in payloads:
             seen += len(payload) - _PREFIX.size
-            yield _redacted(payload, redact)
+            yield payload
 
 
-def _redacted(payload: bytes, redact: Callable[[bytes], bytes] | None) -> bytes:
-    if redact is None:
-        return frame(payload)
-    array, stream, code, time_ns, kind, _ = _PREFIX.unpack_from(payload)
-    data = redact(payload[_PREFIX.size :])
-    return frame(_PREFIX.pack(array, stream, code, time_ns, kind, len(data)) + data)
+def _output(payload: bytes) -> tuple[int, int, bytes]:
+    _, stream, _, time_ns, _, _ = _PREFIX.unpack_from(payload)
+    return stream, time_ns, payload[_PREFIX.size :]
 
 
 def pack(member: str, path: str, redact: Callable[[bytes], bytes] | None = None) -> bool:

@@ -63,7 +63,9 @@ class FactFinder:
         try:
             self._coverage[name] = capture() or "complete"
         except Exception as problem:  # a bug in one capture must not cost the run the others
-            self._coverage[name] = [f"not captured: {type(problem).__name__}: {problem}"]
+            # an exception may quote the very line that it could not read
+            told = self._subject.redactor.text(f"{type(problem).__name__}: {problem}")
+            self._coverage[name] = [f"not captured: {told}"]
 
     def _inputs(self) -> list[str]:
         from gitrun.capture.inputs import capture_inputs  # only for `--input`
@@ -125,6 +127,8 @@ class FactFinder:
     def _origin(self) -> list[str]:
         from gitrun.store.config import load_or_create
 
+        if not os.path.isdir(self._subject.gitrun_dir):
+            return []  # the archive was moved away meanwhile: nothing is made anew in its place
         self._draft["origin"] = load_or_create(self._subject.gitrun_dir).writer
         return []
 

@@ -1,14 +1,23 @@
-"""What a recorder gives its keeper to do, and what it holds of it afterwards."""
+"""What a recorder gives its keeper to do, and what it holds of it afterwards.
 
+The keeper reports in lines, over a pipe that ends with it: `ready` and the pids, or `refused` and why nothing was
+started; then the command's end, the same line as in the file `exit`. So the recorder knows the end even where the
+file could not be written or is gone.
+"""
+
+import json
 import os
 import select
+import time
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from gitrun.errors import GitrunError, from_os_error
+from gitrun.recording.processes import Process
 from gitrun.recording.signals import Forwarding, Inherited
 from gitrun.recording.terminal import Terminal
 
-DONE = b"D"
+READY, REFUSED = b"ready ", b"refused "
 
 
 class Job(NamedTuple):
@@ -29,7 +38,10 @@ class Job(NamedTuple):
 
 
 class Handle:
-    """The recorder's end: `forwarding` carries signals to the keeper, `wait` hears when the exit is written."""
+    """The recorder's end: `forwarding` carries signals to the keeper, `wait` hears of the command's end.
+
+    `pids` are the processes by role, `end` is what `exit` holds, None before the end was told.
+    """
 
     def __init__(self, pid: int, report: int, forwarding: Forwarding, terminal: Terminal | None) -> None:
         self.pid = pid
@@ -37,14 +49,42 @@ class Handle:
         self._report = report
         self._terminal = terminal
         self._passing = True
+        self._heard = b""
+        self.pids: dict[str, Process] = {}
+        self.end: dict[str, Any] | None = None
+
+    def wait_for_start(self) -> None:
+        """Returns when the command is allowed to run; raises GitrunError when it will not."""
+        line = self._line(None) or b""
+        if line.startswith(READY):
+            self.pids = {role: Process(*process) for role, process in json.loads(line[len(READY) :]).items()}
+        elif line.startswith(REFUSED):
+            number, words = json.loads(line[len(REFUSED) :])
+            raise from_os_error(OSError(number, words), "starting the keeper")
+        else:
+            raise GitrunError("the keeper was killed before the command was started")
 
     def wait(self, timeout_s: float) -> bool | None:
-        """True when the exit is written, False when the keeper died before, None when time is up."""
+        """True when the command's end was told, False when the keeper died before, None when time is up."""
+        line = self._line(timeout_s)
+        if line:
+            self.end = json.loads(line)
+        return None if line is None else bool(line)
+
+    def _line(self, timeout_s: float | None) -> bytes | None:
+        """The keeper's next line, empty after its death, None when time is up."""
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
         poll = select.poll()
         poll.register(self._report, select.POLLIN)
-        if not poll.poll(timeout_s * 1000):
-            return None
-        return os.read(self._report, 1) == DONE
+        while b"\n" not in self._heard:
+            if not poll.poll(None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000):
+                return None
+            data = os.read(self._report, 1 << 16)
+            if not data:
+                return b""
+            self._heard += data
+        line, _, self._heard = self._heard.partition(b"\n")
+        return line
 
     def close(self) -> None:
         """Lets the keeper go and gives the signals their old meaning."""

@@ -8,8 +8,9 @@ terminal, and nothing more: when the recorder dies it goes on, and seals the run
     recorder P ── forks ──> keeper K ── forks ──> command C                       (pipes)
                             keeper K ── forks ──> leader L ── forks ──> command C (pseudo-terminal)
 
-P tells K the signals it gets, one byte each, over a pipe whose end is P's death; K tells P `D` when the exit is
-written, over a pipe whose end is K's death.
+P tells K the signals it gets, one byte each, over a pipe whose end is P's death; K tells P that the command is about
+to run, and how it ended, over a pipe whose end is K's death. Whatever fails before that first word means that nothing
+ran; after it nothing that fails may end the keeper: neither files nor descriptors are opened then that it needs.
 """
 
 import json
@@ -18,38 +19,48 @@ import select
 import signal
 import time
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from gitrun.recording import spawn
+from gitrun.recording import spawn, streams
 from gitrun.recording.console import Spool
-from gitrun.recording.job import DONE, Handle, Job
-from gitrun.recording.member import EXIT_BYTES, reserve_exit
-from gitrun.recording.processes import adopt_orphans, descendants, identify, is_alive
-from gitrun.recording.relay import Channel, Keyboard, Output, carry_on
+from gitrun.recording.ending import Ending, harmless
+from gitrun.recording.job import READY, REFUSED, Handle, Job
+from gitrun.recording.processes import adopt_orphans, descendants, exists, has_children, identify
+from gitrun.recording.relay import Channel, Keyboard
 from gitrun.recording.signals import FORWARDED, Courier, Forwarding, nothing
-from gitrun.recording.terminal import Terminal, copy_window_size, open_pty, signals_typed, users_terminal
+from gitrun.recording.terminal import Terminal, copy_window_size, signals_typed, users_terminal
 
 BEAT_S = 5.0
 _LOOK_S = 0.2  # how often a terminal in the background is asked whether it came to the foreground
 _CHECK_S = 0.05  # how often the descendants of an ended command are counted
-_NAMED = 20  # descendants that are named, so that the exit fits its file
+_SPARE = 3  # descriptors that must be free while the command runs: to look at /proc, for the console's tail
 
 
 def start_keeper(job: Job) -> Handle:
-    """Forks the keeper and begins to pass signals on to it; this process may have no thread yet. Returns at once."""
+    """Forks the keeper and begins to pass signals on to it; this process may have no thread yet.
+
+    Returns when the command is about to run. Raises GitrunError or OSError when it will not; then nothing ran.
+    """
     (orders, wakeup), (report_read, report) = os.pipe(), os.pipe()
     terminal = Terminal(os.dup(0)) if users_terminal() else None
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    pid = os.fork()
-    if pid == 0:
-        os.close(wakeup)
-        os.close(report_read)
-        _live(job, orders, report)
-    os.close(orders)
-    os.close(report)
-    forwarding = Forwarding(wakeup)
-    signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-    return Handle(pid, report_read, forwarding, terminal)
+    try:
+        pid = os.fork()
+        if pid == 0:
+            os.close(wakeup)
+            os.close(report_read)
+            _live(job, orders, report)
+        os.close(report)
+        forwarding = Forwarding(wakeup, orders)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+    handle = Handle(pid, report_read, forwarding, terminal)
+    try:
+        handle.wait_for_start()
+    except BaseException:
+        handle.close()
+        raise
+    return handle
 
 
 def _live(job: Job, orders: int, report: int) -> NoReturn:
@@ -61,32 +72,42 @@ def _live(job: Job, orders: int, report: int) -> NoReturn:
     except BaseException:
         import traceback  # only for a bug, whose traceback belongs in a log
 
-        with open(os.path.join(job.member, "keeper.log"), "a") as log:
-            traceback.print_exc(file=log)
+        try:
+            with open(os.path.join(job.member, "keeper.log"), "a") as log:
+                traceback.print_exc(file=log)
+        except OSError:
+            pass  # the directory is gone: nowhere to tell
     finally:
         os._exit(code)
 
 
 def run_keeper(job: Job, orders: int, report: int) -> None:
     """Runs the job in this process; returns when the exit is written and somebody else seals, or execs recover."""
-    spawn.close_all_but({0, 1, 2, orders, report, *job.keep_fds, *job.found.extra_fds})
-    keeper = Keeper(job, orders)
+    try:
+        spawn.close_all_but({0, 1, 2, orders, report, *job.keep_fds, *job.found.extra_fds})
+        keeper = Keeper(job, orders, report)
+        keeper.prepare()
+    except Exception as problem:
+        number, words = (problem.errno, problem.strerror) if isinstance(problem, OSError) else (None, None)
+        os.write(report, REFUSED + json.dumps([number or 0, words or repr(problem)]).encode() + b"\n")
+        return
     try:
         keeper.start()
         keeper.serve()
     finally:
         keeper.let_terminal_go()
-    keeper.finish(report)
+    keeper.finish()
 
 
 class Keeper:
     """One command from its start to its written exit."""
 
-    def __init__(self, job: Job, orders: int) -> None:
+    def __init__(self, job: Job, orders: int, report: int) -> None:
         self.job = job
         self.orders = orders
+        self.report = report
         self.recorder = os.getppid()
-        self.exit_fd = reserve_exit(job.member)
+        self.ending = Ending(job.member)
         self.beat_fd = os.open(os.path.join(job.member, "heartbeat"), os.O_WRONLY | os.O_CREAT, 0o666)
         self.spool = Spool(job.member, job.console_max, job.free_space_floor)
         self.mode = job.mode or ("pty" if users_terminal() else "pipes")
@@ -97,7 +118,6 @@ class Keeper:
         self.ended = False
         self.deadline = 0.0  # the end of the grace, once the command has ended
         self.next_beat = 0.0
-        self.exit: dict[str, Any] = {"code": None, "signal": None}
         self.courier = Courier(self._to_process, self._to_group)
         self.wake, self.wake_write = os.pipe()
         os.set_blocking(self.wake, False)
@@ -105,52 +125,32 @@ class Keeper:
 
     # -- start
 
-    def start(self) -> None:
-        """Starts the command, and writes its pid down before it runs."""
+    def prepare(self) -> None:
+        """Makes the process that will become the command, and writes its pid down."""
         adopt_orphans()
-        self.started_ns, self.started = time.time_ns(), time.monotonic()
-        self.command = self._start_in_session() if self.mode == "pty" else self._start_piped()
+        self.ending.begin()
+        self.command, self.channels, self.keyboard, self.terminal = streams.start(self.job, self.mode)
+        self.mode = "pipes" if self.keyboard is None else "pty"
         self._write_pids()
+        streams.need_descriptors(_SPARE)
+
+    def start(self) -> None:
+        """Lets the command run."""
         self._take_signals()
         if self.terminal is not None:
             self.terminal.make_raw()
-        os.write(self.command.go, b"!")
+        self._tell(READY + json.dumps(self.pids).encode() + b"\n")
+        try:
+            os.write(self.command.go, b"!")
+        except BrokenPipeError:
+            pass  # it was killed just now, which the wait will tell
         os.close(self.command.go)
-        self._let_go_of_users_fds()
+        streams.let_go_of_users_fds(self.job.found.extra_fds)
         refusal = os.read(self.command.failure, 512)  # blocks until the exec has succeeded or failed
         os.close(self.command.failure)
         if refusal:
             number, _, message = refusal.decode("utf-8", "replace").partition(" ")
-            self.exit["start_error"] = {"errno": int(number), "message": message}
-
-    def _program(self) -> spawn.Program:
-        return spawn.Program(self.job.command, self.job.environment, self.job.found, self.job.directory)
-
-    def _start_piped(self) -> spawn.Command:
-        streams: dict[int, int] = {}
-        for fd in (1, 2):
-            if fd in self.job.found.closed_fds:
-                continue
-            if fd == 2 and 1 in streams and _same_file(1, 2):
-                streams[2] = streams[1]
-                continue
-            source, streams[fd] = os.pipe()
-            spawn.widen(source)
-            self.channels.append(Channel(fd, source, Output(fd)))
-        command = spawn.start_piped(self._program(), streams)
-        for end in set(streams.values()):
-            os.close(end)
-        return command
-
-    def _start_in_session(self) -> spawn.Command:
-        if users_terminal():
-            self.terminal = Terminal(os.dup(0))
-        master, slave = open_pty(self.terminal)
-        self.channels.append(Channel(1, master, Output(1)))
-        self.keyboard = Keyboard(self.terminal.fd if self.terminal else os.dup(0), master)
-        command = spawn.start_in_session(self._program(), slave)
-        os.close(slave)
-        return command
+            self.ending.facts["start_error"] = {"errno": int(number), "message": message}
 
     def _write_pids(self) -> None:
         self.pids = {"keeper": identify(os.getpid()), "command": identify(self.command.pid)}
@@ -163,6 +163,12 @@ class Keeper:
             pass  # a full disk: the lock we hold still says that the run is alive
         os.close(fd)
 
+    def _tell(self, line: bytes) -> None:
+        try:
+            os.write(self.report, line)
+        except BrokenPipeError:
+            self.courier.recorder_alive = False  # it died this very moment
+
     def _take_signals(self) -> None:
         signal.set_wakeup_fd(self.wake_write, warn_on_full_buffer=False)
         for number in (*FORWARDED, signal.SIGCHLD, signal.SIGWINCH):
@@ -170,15 +176,6 @@ class Keeper:
         for number in (signal.SIGTTIN, signal.SIGTTOU, signal.SIGPIPE):
             signal.signal(number, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-
-    def _let_go_of_users_fds(self) -> None:
-        """The user's pipes are held by the command and our outputs alone, so that their ends see the end."""
-        null = os.open(os.devnull, os.O_RDWR)
-        for fd in (0, 1, 2):
-            os.dup2(null, fd)
-        os.close(null)
-        for fd in self.job.found.extra_fds:
-            os.close(fd)
 
     # -- serve
 
@@ -233,13 +230,13 @@ class Keeper:
         now = time.monotonic()
         if now >= self.next_beat:
             self.next_beat = now + BEAT_S
-            os.utime(self.beat_fd)
+            harmless(os.utime, self.beat_fd)
             if not self.courier.recorder_alive:
                 self.spool.sync()
         if self.terminal is not None and not self.suspended and not self.ended and self.courier.recorder_alive:
             self.terminal.make_raw()
-        if self._lost_the_leader() and not self.ended and not is_alive(self.pids["command"]):
-            self._end({})  # its leader was killed, and it ended before it became our child: nobody saw the exit
+        if self._lost_the_leader() and not self.ended and not exists(self.pids["command"]):
+            self._end()  # its leader was killed, and it was gone before it became our child: nobody saw the exit
 
     def _lost_the_leader(self) -> bool:
         return self.mode == "pty" and self.command.events is None
@@ -255,11 +252,8 @@ class Keeper:
         return not any(channel.open for channel in self.channels) and not self._left_behind()
 
     def _left_behind(self) -> dict[int, str]:
-        if self.command.leader is None:
-            try:
-                os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            except ChildProcessError:
-                return {}  # no child at all: nothing was left behind, and /proc need not be read
+        if self.command.leader is None and not has_children():
+            return {}  # nothing was left behind, and /proc need not be read
         left = descendants(os.getpid())
         left.pop(self.command.leader or 0, None)
         return left
@@ -280,6 +274,8 @@ class Keeper:
         if not numbers:
             self.courier.recorder_alive = False
             self.let_terminal_go()
+            if self.suspended and self.mode == "pty":  # with pipes the kernel does it: our group is an orphan
+                self.courier.keeper_got((signal.SIGHUP, signal.SIGCONT))
             return
         self._resume_if_told(numbers)
         self.courier.recorder_got(numbers)
@@ -321,16 +317,8 @@ class Keeper:
         if os.WIFSTOPPED(status):
             self._stop_with_command()
             return
-        died = os.WIFSIGNALED(status)
-        self._end(
-            {
-                "code": None if died else os.WEXITSTATUS(status),
-                "signal": os.WTERMSIG(status) if died else None,
-                "user_s": user_s,
-                "system_s": system_s,
-                "max_rss_bytes": peak,
-            }
-        )
+        self.ending.waited(status, user_s, system_s, peak)
+        self._end()
 
     def _stop_with_command(self) -> None:
         """The command was stopped (Ctrl-Z): the shell has to see its own child, the recorder, stop too."""
@@ -339,13 +327,11 @@ class Keeper:
         if self.courier.recorder_alive:
             os.kill(self.recorder, signal.SIGSTOP)
 
-    def _end(self, facts: dict[str, Any]) -> None:
+    def _end(self) -> None:
         self.ended = True
         self.deadline = time.monotonic() + self.job.grace_s
-        self.exit.update(facts)
-        self.exit["ended_ns"] = time.time_ns()
-        self.exit["duration_ns"] = int((time.monotonic() - self.started) * 1e9)
-        self._write_exit()
+        self.ending.now()
+        self.ending.write(self._exit_line())
 
     def _to_process(self, number: int) -> None:
         os.kill(self.command.pid, number)
@@ -361,53 +347,35 @@ class Keeper:
         if self.terminal is not None:
             self.terminal.restore()
 
-    def finish(self, report: int) -> None:
+    def finish(self) -> None:
         """Writes the exit, leaves a relay for those who still write, and hands the run on to be sealed."""
-        left = self._left_behind()
-        self.exit["left_behind"] = [{"pid": pid, "name": left[pid]} for pid in sorted(left)[:_NAMED]]
-        self._write_exit()
+        self._hear_last_signals()
+        self.ending.leaves(self._left_behind())
+        self.ending.write(self._exit_line())
         self.spool.sync() if not self.courier.recorder_alive else None
         self.spool.close()
         if any(channel.open for channel in self.channels) and os.fork() == 0:
-            self._relay_on()
+            signal.set_wakeup_fd(-1)
+            streams.relay_on(self.channels, self.command.leash)
         if self.courier.recorder_alive:
-            try:
-                os.write(report, DONE)
-                return
-            except BrokenPipeError:
-                pass  # the recorder died this very moment
-        os.fsync(self.exit_fd)
+            self._tell(self._exit_line())
+        if self.courier.recorder_alive:
+            return
+        self.ending.sync()
         if self.job.recover:
             os.chdir(self.job.recover_directory)
             os.execv(self.job.recover[0], self.job.recover)
 
-    def _write_exit(self) -> None:
-        record = {
-            "format": 1,
-            "mode": self.mode,
-            "merged": len(self.channels) == 1,
-            "started_ns": self.started_ns,
-            "forwarded": sorted(self.courier.seen),
-            "left_behind": [],
-            "console": {"bytes": self.spool.total, "stopped": self.spool.stopped},
-            "output_problem": next((c.problem for c in self.channels if c.problem), None),
-            **self.exit,
-        }
-        line = json.dumps(record).encode() + b"\n"
-        os.pwrite(self.exit_fd, line.ljust(EXIT_BYTES, b"\0")[:EXIT_BYTES], 0)
+    def _hear_last_signals(self) -> None:
+        """A signal for our whole group may have ended the command before we listened to our own copy of it."""
+        poll = select.poll()
+        poll.register(self.wake, select.POLLIN)
+        if self.courier.recorder_alive:
+            poll.register(self.orders, select.POLLIN)
+        for fd, _ in poll.poll(0):
+            self._woken() if fd == self.wake else self._ordered()
+        if (number := self.ending.facts["signal"]) is not None:
+            self.courier.ended_by(number)
 
-    def _relay_on(self) -> NoReturn:
-        """A daemon that keeps our pipes is never cut off: its output goes on to the user, uncaptured."""
-        try:
-            signal.set_wakeup_fd(-1)
-            keep = {channel.source for channel in self.channels}
-            keep |= {channel.target.fd for channel in self.channels if channel.target is not None}
-            spawn.close_all_but(keep | {self.command.leash or 0, 0, 1, 2})
-            carry_on(self.channels)
-        finally:
-            os._exit(0)
-
-
-def _same_file(first: int, second: int) -> bool:
-    one, two = os.fstat(first), os.fstat(second)
-    return (one.st_dev, one.st_ino, one.st_rdev) == (two.st_dev, two.st_ino, two.st_rdev)
+    def _exit_line(self) -> bytes:
+        return self.ending.line(self.mode, self.courier.seen, self.channels, self.spool)

@@ -16,13 +16,14 @@ with a run id for a name always says who is behind it.
 import os
 from typing import Any
 
-from gitrun.errors import from_os_error
+from gitrun.errors import GitrunError, from_os_error
 from gitrun.files.locks import FileLock
 from gitrun.files.write import make_dirs, write_file
-from gitrun.model.canonical import decode, encode
+from gitrun.model.canonical import DecodeProblem, decode, encode
 from gitrun.model.ids import is_run_id
 
 GONE = "gone-"  # prefix of a directory that is being removed
+DAMAGED = "damaged-"  # prefix of a directory that cannot be sealed, and that a person has put aside
 UNBORN = "new-"  # prefix of a directory whose header and lock are being made
 _MAX_DRAFT = 256 << 20
 
@@ -51,7 +52,7 @@ class LiveDirectory:
             os.rename(unborn.path, os.path.join(home, run_id))
         except BaseException as problem:
             lock.release()
-            unborn.remove()
+            unborn.remove_if_possible()
             if isinstance(problem, OSError):
                 raise from_os_error(problem, "making the live directory") from problem
             raise
@@ -68,7 +69,9 @@ class LiveDirectory:
                 value = decode(file.read(_MAX_DRAFT), _MAX_DRAFT)
         except FileNotFoundError:
             return None
-        return value if isinstance(value, dict) else None
+        if not isinstance(value, dict):
+            raise DecodeProblem("it is no record")
+        return value
 
     def write_part(self, name: str, data: bytes) -> None:
         """Adds or replaces a finished part."""
@@ -111,6 +114,22 @@ class LiveDirectory:
             for name in names:
                 _gone(os.rmdir, os.path.join(directory, name))
         _gone(os.rmdir, gone)
+
+    def remove_if_possible(self) -> None:
+        """Removes the directory after another problem, which is the one to report; `recover` removes what stays."""
+        try:
+            self.remove()
+        except GitrunError:
+            pass  # see above
+
+    def set_aside(self) -> str:
+        """Gives a damaged directory a name that nobody looks at any more, and returns its new path."""
+        aside = os.path.join(os.path.dirname(self.path), DAMAGED + self.run_id)
+        try:
+            os.rename(self.path, aside)
+        except OSError as problem:
+            raise from_os_error(problem, "moving a damaged live directory aside") from problem
+        return aside
 
 
 def live_directories(gitrun_dir: str) -> list[LiveDirectory]:

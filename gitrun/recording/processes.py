@@ -49,6 +49,21 @@ def is_alive(process: Process) -> bool:
     return found.start == process.start and found.state not in ("Z", "X")
 
 
+def exists(process: Process) -> bool:
+    """Whether the process is still known to the kernel, ended ones that nobody has waited for included."""
+    found = stat_of(process.pid)
+    return found is not None and found.start == process.start
+
+
+def has_children() -> bool:
+    """Whether this process has children, ended ones that were not waited for included."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
 def descendants(pid: int) -> dict[int, str]:
     """Living descendants of a process: pid and name."""
     stats = {int(name): stat_of(int(name)) for name in os.listdir("/proc") if name.isdigit()}

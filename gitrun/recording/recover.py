@@ -7,15 +7,16 @@ without a draft, whose recorder died before it had accepted anything, is only re
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import NamedTuple
 
 from gitrun.archive.message import decode_message
-from gitrun.errors import DamagedRecord, GitrunError, LiveElsewhere, RunNotFound
+from gitrun.errors import DamagedRecord, GitFailed, GitrunError, LiveElsewhere, RunNotFound
 from gitrun.git.objects import open_reader
-from gitrun.git.refs import LIVE, RUNS, delete, read_ref
+from gitrun.git.refs import LIVE, RUNS, delete, read_ref, read_refs
 from gitrun.git.repository import Repository
 from gitrun.git.trees import parse_commit
-from gitrun.model.canonical import DecodeProblem
+from gitrun.model.canonical import MAX_BYTES, DecodeProblem
 from gitrun.monitor import Monitor
 from gitrun.recording.context import Context
 from gitrun.recording.live import UNBORN, LiveDirectory, live_directories
@@ -38,7 +39,10 @@ class Recovered(NamedTuple):
 def recover_all(
     archive: Repository, environ: Mapping[str, str], monitor: Monitor, *, place: Here | None = None
 ) -> list[Recovered]:
-    """Seals every run of the archive that is proved dead; the others are left alone."""
+    """Seals every run of the archive that is proved dead; the others are left alone.
+
+    Live refs of sealed runs that have come back go as well.
+    """
     context = Context(archive, archive.gitrun_dir(environ), environ, monitor)
     place = place or here()
     recovered = []
@@ -52,7 +56,21 @@ def recover_all(
             continue
         if found is not None:
             recovered.append(found)
+    _drop_left_refs(context)
     return recovered
+
+
+def _drop_left_refs(context: Context) -> None:
+    """Removes the live refs that a `git pack-refs` beside a recorder's death has brought back.
+
+    Only where the run is sealed, whose commit then holds all that the live ref held, and has no live directory.
+    Where neither is there nothing is proved: the directory may lie below another `GITRUN_DIR`.
+    """
+    for name in read_refs(context.archive, LIVE):
+        run_id = name.removeprefix(LIVE)
+        if is_sealed(context, run_id) and not os.path.lexists(os.path.join(context.gitrun_dir, "live", run_id)):
+            with suppress(GitrunError):  # it does no harm; the next one who comes by tries again
+                delete(context.archive, name)
 
 
 def recover(
@@ -67,7 +85,8 @@ def recover(
     """Seals one run; None when there is nothing left to seal.
 
     Raises LiveElsewhere where it may be alive, unless `force`: then it is sealed as `unknown`, and its directory
-    stays for a recorder that may still come back. Raises RunNotFound where there is no such run.
+    stays for a recorder that may still come back. Raises DamagedRecord where what it left cannot be read, unless
+    `force`: then that is put aside. Raises RunNotFound where there is no such run.
     """
     context = Context(archive, archive.gitrun_dir(environ), environ, monitor)
     place = place or here()
@@ -78,7 +97,13 @@ def recover(
         raise RunNotFound(f"there is no run {run_id}", next="gitrun ls")
     verdict = judge(live, place)
     if verdict.state == DEAD:
-        return _recover(context, live, lambda: judge(live, place).state == DEAD, "lost", keep=False)
+        try:
+            return _recover(context, live, lambda: judge(live, place).state == DEAD, "lost", keep=False)
+        except DamagedRecord as problem:
+            if not force:
+                raise
+            monitor.warn("W028", f"{problem}; all there is of it was moved to {live.set_aside()}")
+            return None
     if verdict.state == ALIVE or not force:
         raise LiveElsewhere(
             f"run {run_id} may be alive: {verdict.reason}",
@@ -123,7 +148,7 @@ def _seal(context: Context, live: LiveDirectory, unseen: str, keep: bool) -> Rec
     try:
         draft = live.read_draft()
     except DecodeProblem as problem:
-        raise DamagedRecord(f"the draft of run {live.run_id} is damaged: {problem}", kept=live.path) from problem
+        raise _damaged(live, problem) from problem
     if draft is None or not _has_more_to_say(context, live):
         if not keep:
             delete(context.archive, LIVE + live.run_id.removeprefix(UNBORN))
@@ -133,8 +158,26 @@ def _seal(context: Context, live: LiveDirectory, unseen: str, keep: bool) -> Rec
         draft["origin"] = load_or_create(context.gitrun_dir).writer
     if not (draft.get("live") or {}).get("finished"):
         draft.setdefault("coverage", {})["recorder"] = ["it was killed; what it had not yet captured is missing"]
-    sealed = seal_live(context, live, draft, unseen=unseen, keep=keep, redact=redactor(context.environ))
+    try:
+        sealed = seal_live(context, live, draft, unseen=unseen, keep=keep, redact=redactor(context.environ))
+    except (LookupError, TypeError, ValueError, AttributeError) as problem:  # JSON, but not as any recorder wrote it
+        raise _damaged(live, problem) from problem
     return Recovered(sealed.run_id, sealed.status, sealed.commit)
+
+
+def _damaged(live: LiveDirectory, problem: Exception) -> DamagedRecord:
+    return DamagedRecord(
+        f"the draft of run {live.run_id} is damaged: {problem}",
+        kept=live.path,
+        next=f"gitrun recover {live.run_id} --force",
+    )
+
+
+def unsealed(archive: Repository, environ: Mapping[str, str]) -> list[str]:
+    """The runs that are proved dead and not sealed all the same, because something stands in the way."""
+    place = here()
+    directories = live_directories(archive.gitrun_dir(environ))
+    return [live.run_id for live in directories if judge(live, place).state == DEAD]
 
 
 def _has_more_to_say(context: Context, live: LiveDirectory) -> bool:
@@ -142,8 +185,14 @@ def _has_more_to_say(context: Context, live: LiveDirectory) -> bool:
     commit = read_ref(context.archive, RUNS + live.run_id)
     if commit is None:
         return True
-    with open_reader(context.archive) as reader:
-        summary = decode_message(parse_commit(reader.read(commit)[1]).message.decode("utf-8", "replace"))
+    try:
+        with open_reader(context.archive) as reader:
+            message = parse_commit(reader.read(commit, MAX_BYTES)[1]).message
+    except (KeyError, DamagedRecord, GitFailed) as problem:
+        raise DamagedRecord(
+            f"run {live.run_id} is sealed, and its commit {commit} cannot be read", kept=live.path, next="git fsck"
+        ) from problem
+    summary = decode_message(message.decode("utf-8", "replace"))
     return summary is not None and summary.status == "unknown" and read_exit(live.member) is not None
 
 

@@ -5,7 +5,9 @@ from the command. The user's descriptors are shared with other programs and may 
 pipe or terminal is opened a second time for that; where this is not allowed, writes are as small as a ready pipe
 takes for sure. A channel is read only when what was read before has been written: the command feels the same
 back-pressure as without gitrun, and nothing piles up here. When the user's side is gone the command's end is
-closed too, and it gets SIGPIPE as it would have.
+closed too, and it gets SIGPIPE as it would have. So it does when the user's file or device refuses a write (a full
+disk): the command cannot be given that error any more, its own write has long succeeded, and going on as if nothing
+had happened would lose the output without a word.
 """
 
 import errno
@@ -31,9 +33,10 @@ class Output:
 
     def __init__(self, fd: int) -> None:
         mode = os.fstat(fd).st_mode
+        self.is_terminal = os.isatty(fd)
         self.piece = CHUNK if stat.S_ISREG(mode) else _SURE_BYTES
         self.fd = -1
-        if stat.S_ISFIFO(mode) or os.isatty(fd):
+        if stat.S_ISFIFO(mode) or self.is_terminal:
             try:
                 self.fd = os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
                 self.piece = CHUNK
@@ -111,9 +114,10 @@ class Channel:
             self._lost_target(error)
 
     def _lost_target(self, error: OSError) -> None:
-        """The user's side is gone: a pipe is closed towards the command too, a closed terminal is only forgotten."""
+        """The user's side is gone or full: the command's end is closed too; a closed terminal is only forgotten."""
+        assert self.target is not None
         self._left = memoryview(b"")
-        if error.errno == errno.EIO:
+        if error.errno == errno.EIO and self.target.is_terminal:
             self.target = None
             return
         if error.errno != errno.EPIPE:

@@ -129,11 +129,13 @@ def _tell_process(record: dict[str, Any], end: dict[str, Any]) -> None:
         process[key] = end.get(key)
     process["terminal_mode"] = end.get("mode")
     process["merged_streams"] = end.get("merged")
-    spool = end.get("console") or {}
-    if spool.get("stopped"):
-        record["coverage"]["console"] = [f"capture stopped: {spool['stopped']}"]
-    else:
-        record["coverage"].setdefault("console", "complete")
+    known = record["coverage"].get("console")
+    problems = list(known) if isinstance(known, list) else []
+    if stopped := (end.get("console") or {}).get("stopped"):
+        problems.append(f"capture stopped: {stopped}")
+    if refused := end.get("output_problem"):
+        problems.append(f"the user's side refused the output: {refused}")
+    record["coverage"]["console"] = problems or "complete"
 
 
 def last_seen(live: LiveDirectory) -> str | None:

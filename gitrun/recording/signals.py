@@ -50,6 +50,15 @@ def inherited() -> Inherited:
     return Inherited(frozenset(map(int, ignored)), frozenset(map(int, blocked)), closed, _extra_fds())
 
 
+def hear_of_children(found: Inherited) -> None:
+    """Undoes an inherited "ignore" of SIGCHLD, with which the kernel keeps no exit status for anybody to ask for.
+
+    The command still gets what was inherited.
+    """
+    if signal.SIGCHLD in found.ignored:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
 def _ignored_by_shell() -> set[signal.Signals]:
     """SIGPIPE and SIGXFSZ where gitrun's parent is a shell that ignores them.
 
@@ -93,12 +102,14 @@ class Forwarding:
     """From its making to `stop`, the signals this process gets go to `fd` as bytes, and do nothing else here.
 
     After `stop` they still do nothing, so that a second Ctrl-C does not cut the sealing short, until `end` gives
-    every signal its old meaning.
+    every signal its old meaning. `reader` is the other end: kept open here as well, it lets a signal that comes
+    when the keeper has already ended fall into the pipe without a word, where Python would tell of a broken pipe.
     """
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, reader: int) -> None:
         os.set_blocking(fd, False)
         self._fd = fd
+        self._reader = reader
         self._old_fd = signal.set_wakeup_fd(fd, warn_on_full_buffer=False)
         self._old: dict[int, Any] = {}
         for number in FORWARDED:
@@ -109,6 +120,7 @@ class Forwarding:
         """Passes nothing on any more, and closes `fd`; signals still do nothing here."""
         signal.set_wakeup_fd(self._old_fd)
         os.close(self._fd)
+        os.close(self._reader)
 
     def end(self) -> None:
         """Gives every signal its old meaning."""
@@ -158,6 +170,14 @@ class Courier:
         for number in [n for n, deadline in self._waiting.items() if deadline <= now]:
             del self._waiting[number]
             self._deliver(number, self._to_process)
+
+    def ended_by(self, number: int) -> None:
+        """The command was ended by this signal: it counts as passed on where it also came to us or the recorder.
+
+        A signal for the whole group may end the command before the recorder has told of its own copy.
+        """
+        if number in self._got or number in self._waiting:
+            self.seen.add(number)
 
     def _deliver(self, number: int, way: Callable[[int], None]) -> None:
         self.seen.add(number)

@@ -62,7 +62,7 @@ def exec_command(argv: list[bytes], env: Mapping[bytes, bytes]) -> NoReturn:
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.ENOTDIR):
                 if os.path.lexists(candidate) and os.path.exists(candidate):
-                    problem = OSError(errno.ENOEXEC, "its interpreter does not exist")
+                    problem = OSError(errno.ENOENT, "its interpreter does not exist")
             elif error.errno == errno.EACCES:
                 problem = error
             else:
@@ -148,15 +148,32 @@ def _lead(program: Program, slave: int, ends: tuple[int, int, int, int, int]) ->
         for fd in (0, 1, 2):
             os.dup2(null, fd)
         close_all_but({0, 1, 2, events_write, leash_end})
-        while True:
-            _, status, usage = os.wait4(pid, os.WUNTRACED)
-            os.write(events_write, pack_event(status, usage))
-            if not os.WIFSTOPPED(status):
-                break
+        _watch(pid, events_write)
         os.close(events_write)
         os.read(leash_end, 1)
     finally:
         os._exit(0)
+
+
+def _watch(pid: int, events: int) -> None:
+    """Reports the command's waits until it has ended; all signals are blocked.
+
+    Where the keeper dies the kernel tells us with SIGHUP that the terminal is gone. A stopped command would then stay
+    stopped for ever, for nobody is left who could continue it: it gets what the kernel gives an orphaned group.
+    """
+    stopped = False
+    while True:
+        waited, status, usage = os.wait4(pid, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
+        if waited == 0:
+            if signal.sigwait({signal.SIGCHLD, signal.SIGHUP}) == signal.SIGHUP and stopped:
+                os.killpg(pid, signal.SIGHUP)
+                os.killpg(pid, signal.SIGCONT)
+            continue
+        stopped = os.WIFSTOPPED(status)
+        if not os.WIFCONTINUED(status):
+            os.write(events, pack_event(status, usage))
+            if not stopped:
+                return
 
 
 def pack_event(status: int, usage: resource.struct_rusage) -> bytes:

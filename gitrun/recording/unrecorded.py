@@ -57,6 +57,6 @@ def cannot_start(command: list[bytes], problem_errno: int, message: str) -> tupl
     if problem_errno == errno.E2BIG:
         size = sum(map(len, command)) + len(command)
         return code, f"{name}: the arguments ({size:,} bytes) and variables are more than the system passes on"
-    if code == 127:
-        return code, f"{name}: command not found" if "/" not in name else f"{name}: {message}"
+    if "/" not in name and (problem_errno, message) == (errno.ENOENT, os.strerror(errno.ENOENT)):
+        return code, f"{name}: command not found"
     return code, f"{name}: {message}"

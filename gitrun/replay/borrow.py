@@ -18,6 +18,7 @@ from gitrun.git.objects import ObjectReader, open_reader
 from gitrun.git.refs import read_refs
 from gitrun.git.repository import Repository, discover
 from gitrun.git.trees import parse_commit
+from gitrun.model.canonical import MAX_BYTES
 from gitrun.monitor import Monitor
 from gitrun.replay.index_file import encode_index
 from gitrun.replay.plan import Item, Trees
@@ -62,7 +63,7 @@ def _head(source: Source, reader: ObjectReader, trees: Trees, monitor: Monitor) 
 def _files_of(commit: str, reader: ObjectReader, trees: Trees) -> list[Item] | None:
     """The files of a commit, None where the commit is not there to be borrowed."""
     try:
-        kind, data = reader.read(commit)
+        kind, data = reader.read(commit, MAX_BYTES)
     except KeyError:
         return None
     if kind != "commit":

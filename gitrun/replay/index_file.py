@@ -20,7 +20,7 @@ _HEADER = struct.Struct(">4sLL")
 _STAT = struct.Struct(">10L")
 _U32 = 0xFFFFFFFF
 _EXTENDED, _ASSUME_VALID = 0x4000, 0x8000
-_SKIP_WORKTREE = struct.pack(">H", 0x4000)
+_SKIP_WORKTREE, _INTENT_TO_ADD = 0x4000, 0x2000
 
 
 class IndexEntry(NamedTuple):
@@ -32,21 +32,23 @@ class IndexEntry(NamedTuple):
     stat: os.stat_result | None = None
     skip_worktree: bool = False
     assume_valid: bool = False
+    intent_to_add: bool = False
 
 
 def encode_index(entries: Iterable[IndexEntry], fmt: str) -> bytes:
     """The bytes of an index file that holds `entries`, for the object format `fmt`."""
     ordered = sorted(entries)
-    version = 3 if any(entry.skip_worktree for entry in ordered) else 2
+    version = 3 if any(entry.skip_worktree or entry.intent_to_add for entry in ordered) else 2
     pieces = [_HEADER.pack(b"DIRC", version, len(ordered))]
-    for path, mode, oid, stat, skip_worktree, assume_valid in ordered:
-        flags = min(len(path), 0xFFF) | (_ASSUME_VALID if assume_valid else 0) | (_EXTENDED if skip_worktree else 0)
+    for path, mode, oid, stat, skip_worktree, assume_valid, intent_to_add in ordered:
+        more = (_SKIP_WORKTREE if skip_worktree else 0) | (_INTENT_TO_ADD if intent_to_add else 0)
+        flags = min(len(path), 0xFFF) | (_ASSUME_VALID if assume_valid else 0) | (_EXTENDED if more else 0)
         entry = b"".join(
             (
                 _stat_fields(mode, stat),
                 bytes.fromhex(oid),
                 flags.to_bytes(2, "big"),
-                _SKIP_WORKTREE if skip_worktree else b"",
+                more.to_bytes(2, "big") if more else b"",
                 path,
             )
         )

@@ -16,6 +16,8 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from gitrun.archive.shape import is_octal
+from gitrun.errors import DamagedRecord
 from gitrun.model.canonical import path_bytes
 from gitrun.replay.plan import Addition
 
@@ -33,11 +35,14 @@ class Input(NamedTuple):
 
 
 class Inputs:
-    """The inputs of one run; `problems` says what is not as it was, one sentence an input."""
+    """The inputs of one run; `problems` says what is not as it was, one sentence an input.
+
+    Raises DamagedRecord for lines that no recorder writes.
+    """
 
     def __init__(self, entries: Iterable[Mapping[str, Any]], worktree: str | None) -> None:
         self._worktree = None if worktree is None else os.fsencode(worktree)
-        self._inputs = [_input(entry) for entry in entries if entry.get("kind") == "input"]
+        self._inputs = [_input(entry) for entry in entries if _kind(entry) == "input"]
         self._brought: set[bytes] = set()
         self.problems: list[str] = []
 
@@ -84,7 +89,18 @@ class Inputs:
             self.problems.append(f"input {name}: its content has changed since the run: {os.fsdecode(place)}")
 
 
+def _kind(entry: Any) -> Any:
+    if type(entry) is not dict:
+        raise DamagedRecord("artifacts.jsonl: a line is no object", next="git fsck")
+    return entry.get("kind")
+
+
 def _input(entry: Mapping[str, Any]) -> Input:
-    mode = entry.get("mode")
-    permissions = int(mode, 8) & 0o777 if isinstance(mode, str) else 0o644
-    return Input(path_bytes(str(entry["path"])), permissions, entry.get("sha256"), str(entry.get("reason")))
+    mode, digest = entry.get("mode"), entry.get("sha256")
+    path = entry.get("path")
+    if type(path) is not str or not path or "\0" in path:
+        raise DamagedRecord("artifacts.jsonl: an input has no path", next="git fsck")
+    if not (mode is None or is_octal(mode)) or not (digest is None or type(digest) is str):
+        raise DamagedRecord(f"artifacts.jsonl: the input {path!r} is not what it should be", next="git fsck")
+    permissions = 0o644 if mode is None else int(mode, 8) & 0o777
+    return Input(path_bytes(path), permissions, digest, str(entry.get("reason")))

@@ -15,7 +15,8 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from gitrun.capture.snapshot import Root, Snapshot, take_snapshot
-from gitrun.errors import NotARepository
+from gitrun.errors import HostilePath, NotARepository
+from gitrun.files.names import check_component
 from gitrun.files.write import make_dirs
 from gitrun.git.identity import identity
 from gitrun.git.packs import OwnPacks, Pack, PackWriter
@@ -60,13 +61,24 @@ def isolate(archive: Archive, run_id: str, cwd: str, at: str | None = None, moni
             here, archive.repo, lambda: archive.store, archive.settings, monitor, environ=archive.environ
         )
         extra = list(shot.extra)
+        shot = shot._replace(watch=None)  # what changes now in the user's tree is no business of the copy
         source = make_source("the working tree", shot.source, extra, iso(time.time_ns()), shot.commit)
     home = archive.settings.get("isolate.dir") or os.path.join(archive.gitrun_dir, "isolated")
     parent = os.path.join(home, run_id)
     make_dirs(parent)
-    directory = os.path.join(parent, os.path.basename(worktree) or "worktree")
+    directory = os.path.join(parent, name_of(worktree))
     checkout(archive, source, directory, monitor)
     return Isolated(directory, _same_place(directory, cwd, here), shot)
+
+
+def name_of(worktree: str | None) -> str:
+    """The name for a copy of a recorded worktree: its own, where that can be the name of a directory."""
+    name = os.path.basename(worktree or "")
+    try:
+        check_component(os.fsencode(name))
+    except (HostilePath, ValueError):
+        return "worktree"  # a record may say anything, `/..` included
+    return name
 
 
 def _same_place(directory: str, cwd: str, here: Repository | None) -> str:

@@ -12,10 +12,11 @@ import stat
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from gitrun.errors import DamagedRecord, HostilePath
+from gitrun.errors import DamagedRecord, GitFailed, HostilePath
 from gitrun.files.names import MAX_PATH_BYTES, check_component, check_path, show
 from gitrun.git.objects import ObjectReader
 from gitrun.git.trees import TreeEntry, parse_tree
+from gitrun.model.canonical import MAX_BYTES
 from gitrun.replay.source import Extra, Source
 
 DIRECTORY = 0o040000
@@ -68,17 +69,25 @@ class Trees:
                 return
             below: set[str] = set()
             try:
-                for oid, kind, data in self._reader.many(sorted(wanted)):
+                for oid, kind, data in self._reader.many(sorted(wanted), MAX_BYTES):
                     if kind != "tree":
                         raise DamagedRecord(f"{label}: {oid} is a {kind}, not a tree")
-                    self._known[oid] = entries = parse_tree(data, len(oid) // 2)
+                    self._known[oid] = entries = self._parsed(oid, data, label)
                     below.update(entry.oid for entry in entries if entry.mode == DIRECTORY)
             except KeyError as problem:
-                raise DamagedRecord(f"{label}: tree {problem.args[0]} is missing", next="gitrun fsck") from problem
+                raise DamagedRecord(f"{label}: tree {problem.args[0]} is missing", next="git fsck") from problem
+            except GitFailed as problem:
+                raise DamagedRecord(f"{label}: its trees cannot be read: {problem}", next="git fsck") from problem
             wanted = {oid for oid in below if oid not in self._known}
             if len(self._known) + len(wanted) > MAX_ENTRIES:
                 raise HostilePath(f"{label}: more than {MAX_ENTRIES} trees")
         raise HostilePath(f"{label}: trees nested more than {MAX_DEPTH} deep")
+
+    def _parsed(self, oid: str, data: bytes, label: str) -> list[TreeEntry]:
+        try:
+            return parse_tree(data, len(oid) // 2)
+        except DamagedRecord as problem:
+            raise DamagedRecord(f"{label}: tree {oid}: {problem}", next="git fsck") from problem
 
     def walk(self, oid: str, label: str, prefix: bytes = b"") -> Iterator[Item]:
         """Every entry below a loaded tree but its directories, each name checked; raises HostilePath."""
@@ -122,7 +131,7 @@ def root_plan(source: Source, n: int, trees: Trees) -> Plan:
     root = next(root for root in source.roots if root.n == n)
     trees.load([root.tree], source.label)
     extra = [entry for entry in source.extra if entry.root == n]
-    return _judge(source._replace(facts={}), list(trees.walk(root.tree, source.label)), extra, set())
+    return _judge(source._replace(facts={}, modes={}), list(trees.walk(root.tree, source.label)), extra, set())
 
 
 def fitting(plan: Plan, additions: Iterable[Addition]) -> list[Addition]:
@@ -147,11 +156,13 @@ def _judge(source: Source, items: list[Item], extra: list[Extra], places: set[by
     files: list[Item] = []
     links: list[Item] = []
     gitlinks: list[bytes] = []
+    extra = [entry._replace(mode=source.modes.get(entry.path, entry.mode)) for entry in extra]
     overlaid = {entry.path for entry in extra}
     for item in items:
         if item.mode == GITLINK:
             gitlinks.append(item.path)
         elif item.path not in overlaid:
+            item = item._replace(mode=source.modes.get(item.path, item.mode))
             (links if item.mode == LINK else files).append(item)
     taken = [item.path for item in files] + [item.path for item in links] + [entry.path for entry in extra]
     for path in [*places, *overlaid, *source.paths("empty_directories")]:

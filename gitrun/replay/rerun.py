@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from gitrun.archive.replayable import replayable
 from gitrun.archive.run import Run
 from gitrun.archive.seal import Part
-from gitrun.errors import GitrunError
+from gitrun.errors import GitrunError, HostilePath
+from gitrun.files.names import check_path
 from gitrun.files.write import make_dirs
 from gitrun.git.executable import clean_environment
-from gitrun.model.canonical import decode
+from gitrun.model.canonical import decode, path_bytes
 from gitrun.model.ids import new_run_id, short
 from gitrun.monitor import SILENT, Monitor
 from gitrun.recording.console import collect, read_stream
@@ -33,7 +34,7 @@ from gitrun.recording.request import Finished, RecordRequest
 from gitrun.replay.checkout import checkout
 from gitrun.replay.difference import differences
 from gitrun.replay.inputs import Inputs
-from gitrun.replay.isolate import as_snapshot
+from gitrun.replay.isolate import as_snapshot, name_of
 from gitrun.replay.removal import remove_tree
 from gitrun.replay.source import of_run
 from gitrun.replay.surroundings import Move, Surroundings, interpreter_of, surroundings
@@ -85,7 +86,7 @@ def replay(
     recipe = _recipe(archive, run)
     console = _recorded_console(run, read_console)
     parent = os.path.join(archive.gitrun_dir, "replays", new_run_id(time.time(), os.urandom(4)))
-    directory = os.path.join(parent, os.path.basename(recipe.worktree or "") or "worktree")
+    directory = os.path.join(parent, name_of(recipe.worktree))
     make_dirs(parent)
     kept = False
     try:
@@ -121,6 +122,23 @@ def _recipe(archive: Archive, run: Run) -> Recipe:
         first = found
     worktree, cwd = first.record.get("worktree"), first.record.get("cwd")
     return Recipe(run, first, worktree if isinstance(worktree, str) else None, cwd if isinstance(cwd, str) else ".")
+
+
+def workdir_of(directory: str, cwd: str) -> str:
+    """Where the command starts: the recorded place in the checkout, made where Git ignores all that was in it.
+
+    Raises HostilePath for a place that is not below `directory`, also by way of a link in the source.
+    """
+    if os.path.isabs(cwd):
+        return os.path.normpath(cwd)
+    if cwd == os.curdir:
+        return directory
+    check_path(path_bytes(cwd))
+    workdir = os.path.join(directory, cwd)
+    if not os.path.realpath(workdir).startswith(os.path.realpath(directory) + os.sep):
+        raise HostilePath(f"the recorded directory {cwd!r} leads out of the checkout")
+    os.makedirs(workdir, exist_ok=True)
+    return workdir
 
 
 def _surroundings(archive: Archive, recipe: Recipe, directory: str) -> Surroundings:
@@ -159,16 +177,13 @@ def _record(
         verdict.update(judge(run.id, replayed_id, ending_of(run.record), ending, agreement, found, around.notes))
         return {"verdict.json": encode_verdict(verdict)}
 
-    workdir = os.path.join(directory, recipe.cwd)
-    if not recipe.cwd.startswith("/"):
-        os.makedirs(workdir, exist_ok=True)  # the command may have been typed in a directory Git ignores
     request = RecordRequest(
         [os.fsencode(word) for word in around.command],
         name=None,
         inputs=tuple(os.fsencode(glob.escape(path)) for path in inputs.paths(directory)),
         links={"replay_of": run.id},
         settings={"record.on_problem": "stop"},
-        workdir=os.path.normpath(workdir),
+        workdir=workdir_of(directory, recipe.cwd),
         source=as_snapshot(archive, of_run(run), run.snapshot),
         variables=around.variables,
         terminal_mode=(run.record.get("process") or {}).get("terminal_mode"),
@@ -187,7 +202,7 @@ def _record(
 def _environ(archive: Archive) -> dict[str, str]:
     """The recorder's own environment: the archive is this one, wherever the recorder stands."""
     environ = clean_environment(archive.environ)
-    environ["GITRUN_ARCHIVE"] = archive.repo.worktree or archive.repo.git_dir
+    environ["GITRUN_ARCHIVE"] = archive.repo.common_dir
     environ["GITRUN_DIR"] = archive.gitrun_dir
     return environ
 

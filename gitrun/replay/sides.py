@@ -16,10 +16,11 @@ from typing import Any, NamedTuple
 from gitrun.archive.archive import Archive
 from gitrun.archive.contract import content
 from gitrun.archive.run import Run
-from gitrun.errors import GitrunError
+from gitrun.errors import DamagedRecord, GitFailed, GitrunError
+from gitrun.git.diff import tree_diff
 from gitrun.git.objects import ObjectReader, open_reader
 from gitrun.git.repository import Repository
-from gitrun.git.trees import DIRECTORY, read_tree
+from gitrun.git.trees import DIRECTORY, GITLINK, TreeEntry, read_tree
 from gitrun.replay.difference import Difference, differences
 from gitrun.store.blobs import BlobStore
 
@@ -39,10 +40,14 @@ class Side(NamedTuple):
 def side_of_run(archive: Archive, run: Run) -> Side:
     """A run as a side; raises DamagedRecord or NewerFormat."""
     values: dict[str, Any] = {topic: content(run.value(f"{topic}.json")) for topic in TOPICS}
-    config, environment = values["config"], values["environment"]
-    values["config"] = {**(config.get("values") or {}), "(arguments)": config.get("positional") or None}
-    values["environment"] = {**environment, "distributions": _versions(environment.get("distributions"))}
-    return Side(f"run {run.id}", archive.repo, run.source_tree, _beside(run.value("extra.jsonl") or []), values)
+    config, environment, extra = values["config"], values["environment"], run.value("extra.jsonl") or []
+    try:
+        values["config"] = {**(config.get("values") or {}), "(arguments)": config.get("positional") or None}
+        values["environment"] = {**environment, "distributions": _versions(environment.get("distributions"))}
+        return Side(f"run {run.id}", archive.repo, run.source_tree, _beside(extra), values)
+    except (KeyError, TypeError, AttributeError) as problem:
+        what = f"a part of its record is not what it should be: {problem!r}"
+        raise DamagedRecord(f"run {run.id} is damaged: {what}", next="git fsck") from problem
 
 
 @contextmanager
@@ -77,25 +82,72 @@ def compare_values(a: Side, b: Side) -> dict[str, list[Difference]]:
 
 
 def changed_paths(a: Side, b: Side) -> list[bytes]:
-    """The paths whose bytes or modes differ, in the tree or beside it, sorted."""
-    with open_reader(b.repo) as reader:
-        in_trees = set(_changed(reader, a.tree, b.tree, b""))
+    """The paths whose bytes or modes differ, in the tree or beside it, sorted; raises DamagedRecord."""
+    with open_reader(b.repo, lazy_fetch=True) as reader:
+        in_trees = {path for path, _, _ in _changed(reader, a, b)}
     beside = {key for key, _, _ in differences(a.beside, b.beside)}
     return sorted(in_trees | {os.fsencode(path) for path in beside})
 
 
-def _changed(reader: ObjectReader, a: str | None, b: str | None, prefix: bytes) -> Iterator[bytes]:
-    """Paths that differ between two trees; equal subtrees are never opened."""
-    left, right = ({e.name: e for e in read_tree(reader, oid)} if oid else {} for oid in (a, b))
-    for name in left.keys() | right.keys():
-        old, new = left.get(name), right.get(name)
-        if old == new:
-            continue
-        trees = [entry.oid if entry and entry.mode == DIRECTORY else None for entry in (old, new)]
-        if any(trees):
-            yield from _changed(reader, trees[0], trees[1], prefix + name + b"/")
-        if any(entry is not None and entry.mode != DIRECTORY for entry in (old, new)):
-            yield prefix + name
+def patch(a: Side, b: Side, colour: bool) -> bytes:
+    """The difference of the source trees, as `git diff` prints it; raises DamagedRecord naming the run to blame.
+
+    The trees are looked at first and the files when the diff has failed, so that what is damaged is said in
+    the same words whatever program compares.
+    """
+    if not a.tree or not b.tree or a.tree == b.tree:
+        return b""
+    with open_reader(b.repo, lazy_fetch=True) as reader:
+        changes = list(_changed(reader, a, b))
+    try:
+        return tree_diff(b.repo, a.tree, b.tree, [], colour)
+    except GitFailed:
+        for path, old, new in changes:
+            for side, entry in ((a, old), (b, new)):
+                if entry is not None and entry.mode not in (DIRECTORY, GITLINK):
+                    _check_file(side, path, entry.oid)
+        raise
+
+
+Change = tuple[bytes, TreeEntry | None, TreeEntry | None]
+
+
+def _changed(reader: ObjectReader, a: Side, b: Side) -> Iterator[Change]:
+    """What differs between two trees, by path; equal subtrees are never opened."""
+    pending: list[tuple[bytes, str | None, str | None]] = [(b"", a.tree, b.tree)]
+    while pending:
+        prefix, *trees = pending.pop()
+        left, right = (_entries(reader, side, tree) for side, tree in zip((a, b), trees, strict=True))
+        for name in left.keys() | right.keys():
+            old, new = left.get(name), right.get(name)
+            if old == new:
+                continue
+            below = [entry.oid if entry and entry.mode == DIRECTORY else None for entry in (old, new)]
+            if any(below):
+                pending.append((prefix + name + b"/", below[0], below[1]))
+            if any(entry is not None and entry.mode != DIRECTORY for entry in (old, new)):
+                yield prefix + name, old, new
+
+
+def _entries(reader: ObjectReader, side: Side, tree: str | None) -> dict[bytes, TreeEntry]:
+    if tree is None:
+        return {}
+    try:
+        return {entry.name: entry for entry in read_tree(reader, tree)}
+    except (DamagedRecord, GitFailed) as problem:  # git and dulwich differ in what they call missing, corrupt, or none
+        raise _damaged(side, f"tree {tree} is missing or corrupt") from problem
+
+
+def _check_file(side: Side, path: bytes, oid: str) -> None:
+    with open_reader(side.repo) as reader:  # one each: git's does not outlive a corrupt object
+        try:
+            reader.read(oid)
+        except (KeyError, GitFailed) as problem:
+            raise _damaged(side, f"the content of {os.fsdecode(path)}, {oid}, is missing or corrupt") from problem
+
+
+def _damaged(side: Side, what: str) -> DamagedRecord:
+    return DamagedRecord(f"{side.label} is damaged: {what}", next="git fsck")
 
 
 def _versions(distributions: Any) -> dict[str, str]:

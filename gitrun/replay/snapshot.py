@@ -25,7 +25,7 @@ from gitrun.git.packs import OwnPacks, PackWriter
 from gitrun.git.refs import SNAPSHOTS, RefTransaction, read_refs
 from gitrun.git.repository import Repository
 from gitrun.git.trees import DIRECTORY, FILE, TreeEntry, encode_commit, encode_tree, parse_commit, read_tree
-from gitrun.model.canonical import DecodeProblem, decode, decode_lines, encode, encode_line
+from gitrun.model.canonical import MAX_BYTES, DecodeProblem, decode, decode_lines, encode, encode_line
 from gitrun.model.ids import is_run_id, new_run_id, short
 from gitrun.model.times import iso
 from gitrun.monitor import SILENT, Monitor
@@ -135,10 +135,10 @@ def _write(repo: Repository, environ: Mapping[str, str], record: dict[str, Any],
 def _read(reader: ObjectReader, snapshot_id: str, commit: str) -> Frozen:
     """Read a snapshot's record; raises DamagedRecord or NewerFormat."""
     try:
-        header = parse_commit(reader.read(commit)[1])
+        header = parse_commit(reader.read(commit, MAX_BYTES)[1])
         entries = {entry.name: entry.oid for entry in read_tree(reader, header.tree)}
-        record = decode(reader.read(entries[b"snapshot.json"])[1])
-        extra = decode_lines(reader.read(entries[b"extra.jsonl"])[1]) if b"extra.jsonl" in entries else []
+        record = decode(reader.read(entries[b"snapshot.json"], MAX_BYTES)[1])
+        extra = decode_lines(reader.read(entries[b"extra.jsonl"], MAX_BYTES)[1]) if b"extra.jsonl" in entries else []
         newer = record["format"] > FORMAT or record.get("requires")
     except (KeyError, TypeError, AttributeError, DecodeProblem) as problem:
         raise DamagedRecord(f"snapshot {snapshot_id} is damaged: {problem!r}", next="git fsck") from problem

@@ -7,14 +7,20 @@ that may be somebody else's, so every field is checked here, once, and typed fro
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
-from gitrun.errors import DamagedRecord, GitrunError
+from gitrun.errors import DamagedRecord, GitrunError, HostilePath
 from gitrun.model.canonical import path_bytes
 from gitrun.model.times import parse_iso
 
-BLOB_ID_BYTES = 32
+_BLOB_ID = re.compile("[0-9a-f]{64}")
+_OBJECT_IDS: dict[object, re.Pattern[str]] = {"sha1": re.compile("[0-9a-f]{40}"), "sha256": _BLOB_ID}
+_ANY_ID = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
+_DISK_MODES = {"100644": 0o100644, "100755": 0o100755}
+_MODES = {**_DISK_MODES, "100664": 0o100644}
+_MODE_KINDS = ("mode", "file for link")
 
 
 class Extra(NamedTuple):
@@ -53,6 +59,7 @@ class Source(NamedTuple):
     extra: list[Extra]
     lines: list[Any]  # those of extra.jsonl, as they were read
     when_ns: int
+    modes: Mapping[bytes, int]  # on disk, where Git was told not to look at them
 
     def paths(self, fact: str) -> set[bytes]:
         """The paths that a list of the facts holds, whether it lists texts or objects with a `path`."""
@@ -89,7 +96,10 @@ def make_source(
     try:
         roots = [_root(entry) for entry in facts.get("roots") or []]
         beside = [_extra(entry) for entry in extra]
-        return Source(label, _text(facts["tree"]), snapshot, facts, roots, beside, list(extra), parse_iso(started_at))
+        for oid in (facts["tree"], *(facts.get("base"), snapshot), *(root.tree for root in roots)):
+            _check_id(oid, facts.get("object_format"))
+        when_ns, modes = parse_iso(started_at), _modes(facts.get("delta") or [])
+        return Source(label, facts["tree"], snapshot, facts, roots, beside, list(extra), when_ns, modes)
     except (KeyError, TypeError, ValueError, AttributeError) as problem:
         raise DamagedRecord(f"{label}: its source cannot be read: {problem!r}") from problem
 
@@ -101,6 +111,7 @@ def _why(record: Mapping[str, Any]) -> str:
 
 def _root(entry: Any) -> Root:
     commit = entry.get("commit")
+    _check_id(commit, None)  # a root may have another object format
     return Root(_count(entry["n"]), path_bytes(_text(entry["path"])), _text(entry["tree"]), commit and _text(commit))
 
 
@@ -109,13 +120,26 @@ def _extra(entry: Any) -> Extra:
     size = _count(entry["bytes"])
     if sum(length for _, length in chunks) != size:
         raise ValueError(f"{entry['path']!r}: its chunks do not add up to {size} bytes")
-    if any(len(bytes.fromhex(blob)) != BLOB_ID_BYTES for blob, _ in chunks):
+    if not all(_BLOB_ID.fullmatch(blob) for blob, _ in chunks):
         raise ValueError(f"{entry['path']!r}: not a blob id")
     root = entry.get("root")
     mode = entry["mode"]
-    mode = int(mode, 8) if isinstance(mode, str) else _count(mode)
+    mode = _MODES.get(mode if isinstance(mode, str) else f"{_count(mode):o}")
+    if mode is None:
+        raise HostilePath(f"{entry['path']!r}: the mode {entry['mode']!r} is none of a file")
     number = None if root is None else _count(root)
     return Extra(path_bytes(_text(entry["path"])), mode, size, _text(entry["reason"]), chunks, number)
+
+
+def _modes(delta: list[Any]) -> dict[bytes, int]:
+    """The modes that the delta names."""
+    return {path_bytes(_text(each["path"])): _DISK_MODES[each["mode"]] for each in delta if each["kind"] in _MODE_KINDS}
+
+
+def _check_id(value: Any, object_format: object) -> None:
+    """Raise ValueError unless `value` is None or an object id of that format (of any, where it is not known)."""
+    if value is not None and not (type(value) is str and _OBJECT_IDS.get(object_format, _ANY_ID).fullmatch(value)):
+        raise ValueError(f"{value!r} is not an object id")
 
 
 def _text(value: Any) -> str:

@@ -12,9 +12,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 
+from gitrun.git.hashing import object_id
 from gitrun.model.canonical import path_bytes
 from gitrun.replay.index_file import IndexEntry
-from gitrun.replay.plan import GITLINK, Item, parents_of
+from gitrun.replay.plan import FILE, GITLINK, Item, parents_of
 from gitrun.replay.source import Source
 
 Stat = Callable[[bytes], os.stat_result | None]
@@ -24,7 +25,8 @@ def tracked(source: Source, head: Iterable[Item], tree: Iterable[Item], stat: St
     """The index of a worktree that holds `tree` on top of the commit whose files are `head`."""
     committed = {item.path: item for item in head}
     left_out = source.paths("untracked") | source.paths("removed_from_index")
-    hidden = _kinds(source.facts.get("delta") or ())
+    delta = source.facts.get("delta") or ()
+    hidden = _paths_of(delta, "assume-unchanged", "skip-worktree")
     entries: dict[bytes, IndexEntry] = {}
     for item in tree:
         if item.path in left_out:
@@ -40,7 +42,8 @@ def tracked(source: Source, head: Iterable[Item], tree: Iterable[Item], stat: St
             skip_worktree=kind == "skip-worktree",
             assume_valid=kind == "assume-unchanged",
         )
-    entries.update(_absent(source, committed, entries, left_out))
+    entries.update(_absent(source, committed, entries, left_out, hidden))
+    entries.update(_staged(source, entries))
     return _without_collisions(entries)
 
 
@@ -56,16 +59,33 @@ def tracked_by_commit(head: Iterable[Item], tree: Iterable[Item], stat: Stat) ->
 
 
 def _absent(
-    source: Source, committed: Mapping[bytes, Item], entries: Mapping[bytes, IndexEntry], left_out: set[bytes]
+    source: Source,
+    committed: Mapping[bytes, Item],
+    entries: Mapping[bytes, IndexEntry],
+    left_out: set[bytes],
+    hidden: Mapping[bytes, str],
 ) -> dict[bytes, IndexEntry]:
     """Tracked paths that the source tree lacks: deleted ones, and those a sparse checkout never wrote."""
     gone = source.paths("deleted") | {entry.path for entry in source.extra}
     sparse = bool(source.facts.get("sparse"))
     return {
-        path: IndexEntry(path, item.mode, item.oid, skip_worktree=sparse and path not in gone)
+        path: IndexEntry(
+            path,
+            item.mode,
+            item.oid,
+            skip_worktree=sparse and path not in gone,
+            assume_valid=hidden.get(path) == "assume-unchanged",
+        )
         for path, item in committed.items()
         if path not in entries and path not in left_out
     }
+
+
+def _staged(source: Source, entries: Mapping[bytes, IndexEntry]) -> dict[bytes, IndexEntry]:
+    """Paths staged as new that the tree lacks (large files, removed ones): Git need only know that they are meant."""
+    empty = object_id("blob", b"", source.facts.get("object_format") or "sha1")
+    missing = source.paths("index_tracked_new") - entries.keys()
+    return {path: IndexEntry(path, FILE, empty, intent_to_add=True) for path in missing}
 
 
 def _without_collisions(entries: dict[bytes, IndexEntry]) -> list[IndexEntry]:
@@ -74,9 +94,9 @@ def _without_collisions(entries: dict[bytes, IndexEntry]) -> list[IndexEntry]:
     return [entry for path, entry in entries.items() if path not in parents]
 
 
-def _kinds(delta: Iterable[object]) -> dict[bytes, str]:
+def _paths_of(delta: Iterable[object], *kinds: str) -> dict[bytes, str]:
     return {
         path_bytes(entry["path"]): str(entry.get("kind"))
         for entry in delta
-        if isinstance(entry, dict) and isinstance(entry.get("path"), str)
+        if isinstance(entry, dict) and isinstance(entry.get("path"), str) and entry.get("kind") in kinds
     }

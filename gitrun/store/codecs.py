@@ -33,8 +33,11 @@ class Encoder:
             import zstandard  # heavy, and not needed by a run that stores nothing
 
             self._compressor = zstandard.ZstdCompressor(level=_LEVEL, write_content_size=True)
-        packed: bytes = self._compressor.compress(plain)
-        return (ZSTD, packed) if len(packed) * 100 <= len(plain) * 98 else (RAW, bytes(plain))
+        packed = self._compressor.compress(plain)
+        if len(packed) * 100 > len(plain) * 98:
+            return RAW, bytes(plain)
+        # a copy: what compress() returns keeps the room it was given, as much as the plain bytes
+        return ZSTD, bytes(memoryview(packed))
 
 
 def decode(codec: int, stored: bytes | memoryview, plain_bytes: int, where: str) -> bytes:

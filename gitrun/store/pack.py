@@ -119,13 +119,6 @@ class PackReader:
         """The content of a blob, verified against its id; raises DamagedStore or NewerFormat."""
         return read_blob(self._data, entry, self._index_at, self.name)
 
-    def check_index(self) -> None:
-        """Raise DamagedStore unless the whole index has the checksum its trailer states."""
-        end = len(self._data) - _TRAILER.size
-        stated = _TRAILER.unpack(self._data[end:])[2]
-        if zlib.crc32(self._data[self._index_at : end]) != stated:
-            raise DamagedStore(f"E023 pack {self.name}: the index does not have its checksum")
-
     def _entry(self, n: int) -> Entry:
         if self._index:
             return Entry(*_ENTRY.unpack_from(self._index, n * _ENTRY.size))

@@ -62,7 +62,7 @@ def measure(root: Path, work: Path, commit: str, rounds: int) -> dict[str, list[
     tree = git(root, "rev-parse", commit + "^{tree}")
     facts = {"tree": tree, "base": commit, "detached": True}
     source = Source("bench", tree, None, facts, [], [], [], WHEN_NS)
-    environments = {"with git": dict(os.environ), "without git": {**os.environ, "GITRUN_GIT": "none"}}
+    environments = {"with git": dict(os.environ), "without git": {**os.environ, "GITRUN_GIT_EXECUTABLE": "none"}}
     seconds: dict[str, list[float]] = {"git worktree": [], **{name: [] for name in environments}}
     for n in range(rounds):
         target = work / f"git{n}"

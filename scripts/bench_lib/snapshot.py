@@ -101,7 +101,7 @@ def forget(root: Path) -> None:
 
 def compare(root: Path, files: int, rounds: int) -> dict[str, dict[str, float]]:
     """Medians in milliseconds and their ratio, for new and for existing objects."""
-    repo = discover(str(root), find_git("", ENV), ENV)
+    repo = discover(str(root), find_git(ENV), ENV)
     times: dict[tuple[str, str], list[float]] = {}
 
     def timed(case: str, side: str, call: Callable[[], float]) -> None:

@@ -1,10 +1,11 @@
-"""Check the documents: links lead somewhere, indexes are complete, nothing names a machine.
+"""Check the documents: links lead somewhere, indexes are complete, nothing names a machine or a missing command.
 
 Commands shown in documents are run by tests/end_to_end/test_documents.py; this looks at the text.
 """
 
 from __future__ import annotations
 
+import ast
 import re
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 OUTSIDE = re.compile(r"^[a-z]+:")
+ADVISED = re.compile(r"\bgitrun ([a-z]+)")
 REGISTRY = re.compile(r"pypi\.org|pythonhosted|registry\.npmjs|deb\.debian")
 MACHINE = re.compile(r"(?<![\w.])/(?:home|root|work|Users)/\w|" + REGISTRY.pattern)
 DECISION = re.compile(r"\d{4}-[a-z0-9-]+\.md")
@@ -22,7 +24,7 @@ TEXT = {".md", ".py", ".toml", ".sh", ".json", ""}
 
 
 def main() -> int:
-    problems = [*broken_links(), *missing_from_index(), *decisions(), *machine_names()]
+    problems = [*broken_links(), *missing_from_index(), *decisions(), *machine_names(), *advice()]
     for problem in problems:
         print(problem)
     return 1 if problems else 0
@@ -82,6 +84,27 @@ def machine_names() -> Iterator[str]:
         for number, line in enumerate(text.splitlines(), 1):
             if named.search(line):
                 yield f"{path.relative_to(ROOT)}:{number}: names a machine or a registry: {line.strip()[:80]}"
+
+
+def advice() -> Iterator[str]:
+    """What an error says to type next is a command there is; the words are those of every `next=` in gitrun/."""
+    known = set(commands())
+    for path in sorted((ROOT / "gitrun").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.keyword) or node.arg != "next":
+                continue
+            for part in ast.walk(node.value):
+                words = part.value if isinstance(part, ast.Constant) and isinstance(part.value, str) else ""
+                for name in ADVISED.findall(words):
+                    if name not in known:
+                        yield f"{path.relative_to(ROOT)}:{part.lineno}: advises gitrun {name}, which does not exist"
+
+
+def commands() -> Iterator[str]:
+    """The names in `FAMILIES` of the command line, each the module of one command."""
+    for node in ast.walk(ast.parse((ROOT / "gitrun" / "cli" / "app.py").read_text())):
+        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "FAMILIES" for t in node.targets):
+            yield from ast.literal_eval(node.value)
 
 
 if __name__ == "__main__":

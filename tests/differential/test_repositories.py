@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,9 @@ from gitrun.git import discovery
 from gitrun.git.configfile import read_config
 from gitrun.git.diff import tree_diff
 from gitrun.git.executable import find_git
-from gitrun.git.objects import open_reader
+from gitrun.git.objects import ObjectReader, open_reader
 from gitrun.git.repository import Repository, archive_of, discover
-from gitrun.git.trees import walk_tree
+from gitrun.git.trees import DIRECTORY, read_tree
 from tests.git_support import both_formats, both_ways, git, init, opened
 
 
@@ -221,6 +222,14 @@ def test_broken_configuration(tmp_path: Path, text: str) -> None:
         read_config(str(root / ".git"), str(root / ".git"), {})
 
 
+def _walked(reader: ObjectReader, tree: str, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes, bytes]]:
+    for name, mode, oid in read_tree(reader, tree):
+        if mode == DIRECTORY:
+            yield from _walked(reader, oid, prefix + name + b"/")
+        else:
+            yield b"%o" % mode, oid.encode(), prefix + name
+
+
 @both_formats
 @both_ways
 def test_reading_objects(tmp_path: Path, fmt: str, way: str) -> None:
@@ -239,7 +248,7 @@ def test_reading_objects(tmp_path: Path, fmt: str, way: str) -> None:
     listed = [line.split() for line in git("ls-tree", "-r", "HEAD", cwd=root).splitlines()]
     tree = git("rev-parse", "HEAD^{tree}", cwd=root).decode().strip()
     with open_reader(opened(root, way)) as reader:
-        walked = [(b"%o" % mode, oid.encode(), path) for path, mode, oid in walk_tree(reader, tree)]
+        walked = list(_walked(reader, tree))
         assert walked == [(mode, oid, path) for mode, _, oid, path in listed]
         oids = [oid.decode() for _, _, oid, _ in listed]
         contents = {oid: data for oid, _, data in reader.many(oids)}

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from gitrun.recording.processes import stat_of
 from tests.conftest import Result
 from tests.unit.recording.helpers import Typist, wait_for
 
@@ -229,3 +230,20 @@ def test_secrets_do_not_reach_the_archive(make_repo: Callable[..., Path], git: G
     for secret in ("hf_verysecretvalue0123456789abcdef", "abcdef0123456789zz"):
         assert secret not in show and secret not in body
     assert "<secret:HF_TOKEN>" in show
+
+
+def test_ctrl_c_is_an_interruption_however_late_the_recorder_hears_of_it(
+    make_repo: Callable[..., Path], git: Git
+) -> None:
+    repo = make_repo()
+    with recorder(repo, "sh", "-c", "echo ready; exec sleep 60", process_group=0) as process:
+        assert process.stdout is not None and process.stdout.readline() == b"ready\n"
+        member = started(repo)
+        process.send_signal(signal.SIGSTOP)
+        wait_for(lambda: (found := stat_of(process.pid)) and found.state == "T")
+        os.killpg(process.pid, signal.SIGINT)
+        wait_for(lambda: (member / "exit").read_bytes().strip(b"\0"))
+        process.send_signal(signal.SIGCONT)
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130 and b"wakeup" not in errors
+    assert only_run(git, repo)["status"] == "interrupted"

@@ -13,6 +13,7 @@ from gitrun.capture.config import capture_config
 from gitrun.capture.configfile import Unreadable, read_values
 from gitrun.capture.distributions import canonical_record
 from gitrun.capture.program import Program, find_program
+from gitrun.capture.secret_formats import _FORMATS, redact_each_format, redact_formats
 from gitrun.capture.secrets import Redactor, redact_argv, redact_text, redact_tree
 from gitrun.capture.variables import capture_variables, replay_variables
 from gitrun.capture.words import read_words
@@ -54,6 +55,27 @@ def test_the_environment_s_secrets_never_survive(secret: str, pieces: list[str],
     assert secret not in redact_text(text, environ)
     assert secret not in json.dumps(redact_tree({"a": [text], text: {"b": text}}, environ))
     assert secret not in str(capture_variables(environ, Redactor(environ)).value)
+
+
+BODY = "aB3dE6gH9jK2mN5pQ8sT1vW4yZ7bC0eF3hI6"
+PIECES = st.one_of(
+    st.sampled_from([literal for row in _FORMATS for literal in row[0]]),
+    st.sampled_from([BODY.encode(), BODY[:10].encode(), b"0123456789abcdef" * 4, b"a" * 33, BODY.upper().encode()]),
+    st.sampled_from(
+        [b"eyJ" + BODY.encode() + b".", b"12345678", b"-----BEGIN ", b"PRIVATE KEY", b"-----END ", b"-----"]
+    ),
+    st.sampled_from([b" ", b"-", b"_", b".", b"\n", b"x", b"s", b"/services/", b"B"]),
+)
+
+
+@given(st.lists(PIECES, max_size=10))
+@settings(max_examples=500)
+def test_looking_first_finds_what_trying_every_format_finds(pieces: list[bytes]) -> None:
+    text = b"".join(pieces)
+    fast: set[str] = set()
+    plain: set[str] = set()
+    assert redact_formats(text, fast) == redact_each_format(text, plain)
+    assert fast == plain
 
 
 @given(st.lists(WORDS, max_size=6))

@@ -110,9 +110,7 @@ def test_only_force_seals_what_may_live_elsewhere(dead: Path, git: Git) -> None:
     assert live(dead) == [found.run_id]  # its recorder may come back
 
 
-def test_a_recorder_whose_run_was_sealed_by_force_seals_a_successor(
-    make_repo: Callable[..., Path], git: Git
-) -> None:
+def test_a_recorder_whose_run_was_sealed_by_force_seals_a_successor(make_repo: Callable[..., Path], git: Git) -> None:
     repo = make_repo()
     with recorder(repo, "sh", "-c", "while test ! -e stop; do sleep .05; done; exit 9") as process:
         started(repo)

@@ -12,7 +12,7 @@ import pytest
 from gitrun.archive.seal import Part
 from gitrun.errors import DamagedRecord, NewerFormat, NotARepository
 from gitrun.git.refs import RUNS
-from gitrun.model.canonical import encode
+from gitrun.model.canonical import MAX_BYTES, encode
 
 FIRST, SECOND, THIRD = "20261124-061246-aaaaa1", "20261124-061247-aaaaa2", "20261125-000000-aaaaa3"
 
@@ -68,7 +68,7 @@ def test_a_commit_that_is_another_run_is_damage(hand: Any, git: Callable[..., An
 def test_a_corrupt_commit_leaves_the_others_readable(
     hand: Any, git: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, program: str, damage: bytes
 ) -> None:
-    monkeypatch.setenv("GITRUN_GIT", program)
+    monkeypatch.setenv("GITRUN_GIT_EXECUTABLE", program)
     hand.seal(FIRST)
     hand.seal(THIRD)
     commit = git("commit-tree", f"{RUNS}{FIRST}^{{tree}}", "-m", "x", cwd=hand.root).stdout.strip()
@@ -178,3 +178,34 @@ def test_gitrun_archive_wins(hand: Any, make_repo: Callable[..., Path], monkeypa
     with Archive.open("/", os.environ) as archive:
         assert ids(archive) == [FIRST]
         assert archive.here is None
+
+
+def test_a_record_too_big_for_one_is_damage_and_costs_the_others_nothing(hand: Any, git: Callable[..., Any]) -> None:
+    for run_id in (FIRST, SECOND, THIRD):
+        hand.seal(run_id)
+    replace(hand, git, SECOND, "run.json", b" " * (MAX_BYTES + 1))
+    with hand.open() as archive:
+        runs = {run.id: run for run in archive.with_records(archive.newest_first())}
+        assert runs[SECOND].problem.code == "E011"
+        assert runs[FIRST].record["id"] == FIRST and runs[THIRD].record["id"] == THIRD
+        with pytest.raises(DamagedRecord, match="too big"):
+            _ = runs[SECOND].record
+
+
+def test_what_is_not_read_ahead_is_read_when_it_is_asked_for(hand: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gitrun.archive.objects._AHEAD_BYTES", 20)
+    hand.seal(FIRST, {"config.json": Part(b'{"values":{"lr":1}}\n')})
+    hand.seal(SECOND, {"config.json": Part(b"{}\n")})
+    with hand.open() as archive:
+        runs = archive.with_records(archive.newest_first(), ("config.json",))
+        assert [run.value("config.json") for run in runs] == [{}, {"values": {"lr": 1}}]
+
+
+def test_a_json_part_that_claims_more_than_json_may_have_is_not_fetched(hand: Any, git: Callable[..., Any]) -> None:
+    hand.seal(FIRST)
+    with hand.open() as archive:
+        record = archive.run(FIRST).record
+    place = {"in": "store", "bytes": MAX_BYTES + 1, "chunks": [["ab" * 32, 1]], "sha256": "ab" * 32}
+    replace(hand, git, FIRST, "run.json", encode({**record, "parts": {"config.json": place}}))
+    with hand.open() as archive, pytest.raises(DamagedRecord, match="more than JSON may have"):
+        archive.run(FIRST).value("config.json")

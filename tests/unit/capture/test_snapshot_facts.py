@@ -6,11 +6,13 @@ import os
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from gitrun.capture import contents
+from gitrun.capture import contents, watch, worktree
 from gitrun.capture.snapshot import redact_url
+from gitrun.capture.watch import changed_since, clock_ns
 from gitrun.errors import UnsupportedRepository
 from tests.differential.snapshot_states import STATES, base, write
 from tests.snapshots import content, files_of, git, gits_tree, is_complete, snapshot, store_of
@@ -360,3 +362,95 @@ def test_gitruns_own_directory_is_never_source(root: Path, monkeypatch: pytest.M
 )
 def test_urls_lose_their_secrets(url: str, kept: str) -> None:
     assert redact_url(url) == kept
+
+
+def test_files_in_the_directory_of_an_uninitialised_submodule_are_a_root(root: Path) -> None:
+    commit = git(root, "rev-parse", "HEAD").decode().strip()
+    git(root, "update-index", "--add", "--cacheinfo", f"160000,{commit},lib", "--cacheinfo", f"160000,{commit},bare")
+    git(root, "commit", "-q", "-m", "gitlinks")
+    (root / "bare").mkdir()
+    write(root, "lib/pkg/mod.py", "X = 1\n")
+    taken = snapshot(root)
+    (fact,) = taken.source["roots"]
+    assert (fact["path"], fact["kind"], fact["commit"]) == ("lib", "files", None)
+    assert content(root, fact["tree"], "pkg/mod.py") == b"X = 1\n"
+    assert taken.tree == gits_tree(root) and not taken.source["dirty"]
+
+
+def test_the_modes_on_disk_are_named_where_git_does_not_look(tmp_path: Path) -> None:
+    root = tmp_path / "repo"
+    STATES["symlinks_false"](root)
+    git(root, "config", "core.fileMode", "false")
+    (root / "a.py").chmod(0o755)
+    write(root, "new.sh", mode=0o755)
+    taken = snapshot(root)
+    assert taken.tree == gits_tree(root)
+    assert taken.source["delta"] == [
+        {"path": "a.py", "kind": "mode", "mode": "100755"},
+        {"path": "link", "kind": "file for link", "mode": "100644"},
+        {"path": "new.sh", "kind": "mode", "mode": "100755"},
+    ]
+
+
+def test_a_file_that_changes_after_it_was_read_is_read_again_and_reported(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(root, "a.py", "first\n")
+    write(root, "z", "changed\n")
+    read = contents.Contents.read
+    left = ["second\n"]
+
+    def and_edit(self: contents.Contents, path: bytes) -> contents.Whole | None:
+        whole = read(self, path)
+        if path == b"z" and left:
+            time.sleep(0.02)  # past the tick in which the snapshot began
+            write(root, "a.py", left.pop())
+        return whole
+
+    monkeypatch.setattr(contents.Contents, "read", and_edit)
+    taken = snapshot(root)
+    assert taken.source["changed_during_run"] == ["a.py"]
+    assert content(root, taken.tree, "a.py") == b"second\n"
+
+
+def test_a_file_cut_short_while_the_snapshot_was_taken_is_reported(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    walk = worktree.walk
+
+    def after_a_cut(*args: Any, **more: Any) -> Any:
+        time.sleep(0.02)
+        write(root, "a.py", b"")
+        return walk(*args, **more)
+
+    monkeypatch.setattr(worktree, "walk", after_a_cut)
+    assert snapshot(root).source["changed_during_run"] == ["a.py"]
+
+
+def test_an_edit_between_the_snapshot_and_the_start_is_found_and_a_later_one_is_not(root: Path) -> None:
+    write(root, "new", "1\n")
+    taken = snapshot(root)
+    assert taken.watch is not None
+    time.sleep(0.02)
+    write(root, "a.py", "before the start\n")
+    write(root, "new", "2\n")
+    time.sleep(0.02)
+    started_ns = clock_ns(str(root / ".git/gitrun"))
+    time.sleep(0.02)
+    write(root, "z", "by the command\n")
+    assert changed_since(taken.watch, started_ns).paths == {"a.py", "new"}
+
+
+def test_more_tracked_files_than_can_be_looked_at_again_are_a_gap(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "MOST_TRACKED", 3)
+    taken = snapshot(root)
+    assert taken.watch is not None
+    changes = changed_since(taken.watch, clock_ns(str(root / ".git/gitrun")))
+    assert not changes.paths and "8 tracked files" in changes.gaps[0]
+
+
+def test_the_file_that_a_split_index_shares_keeps_its_time(tmp_path: Path) -> None:
+    root = tmp_path / "repo"
+    STATES["split_index"](root)
+    (shared,) = (root / ".git").glob("sharedindex.*")
+    os.utime(shared, (1_600_000_000, 1_600_000_000))
+    snapshot(root)
+    assert shared.stat().st_mtime == 1_600_000_000

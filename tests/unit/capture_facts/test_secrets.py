@@ -9,6 +9,7 @@ import time
 import pytest
 
 from gitrun.capture.facts import word_set
+from gitrun.capture.secret_formats import redact_each_format, redact_formats
 from gitrun.capture.secret_names import certainty
 from gitrun.capture.secrets import Redactor, redact_argv, redact_text, redact_tree, redact_value, secret_variables
 
@@ -226,3 +227,21 @@ def test_a_value_of_any_length_is_replaced_whole() -> None:
     for text in (b"password=" + b"x1" * 5000 + b" end", b'"password": "' + b"x1" * 5000 + b'" end'):
         assert re.search(rb"x1", redact_text(text)) is None
         assert redact_text(text).endswith(b" end")
+
+
+def test_a_log_without_secrets_takes_a_few_passes() -> None:
+    line = (
+        b"2026-01-01 12:30:45,123 - root - INFO - step [12/500] loss 0.123, see https://example.org/self_attn me@home\n"
+    )
+    text = line * 20_000
+    begin = time.perf_counter()
+    assert redact_formats(text, set()) is text
+    fast = time.perf_counter() - begin
+    assert redact_each_format(text, set()) is text
+    assert 2 * fast < time.perf_counter() - begin - fast
+
+
+def test_a_megabyte_of_assignments_that_are_none() -> None:
+    begin = time.perf_counter()
+    assert redact_text(b"token=" * 170_000) == b"token=" * 170_000
+    assert time.perf_counter() - begin < 3

@@ -59,11 +59,39 @@ def test_a_git_that_cannot_be_started(tmp_path: Path) -> None:
 
 def test_finding(tmp_path: Path) -> None:
     own = _script(tmp_path / "git", "")
-    assert find_git("none", {}) is None
-    assert find_git("", {"GITRUN_GIT": "none", "PATH": str(tmp_path)}) is None
-    assert (found := find_git("", {"PATH": f"/nowhere:{tmp_path}"})) is not None and found.path == own.path
-    assert (found := find_git(own.path, {"PATH": ""})) is not None and found.path == own.path
-    assert find_git("", {"PATH": str(tmp_path / "empty")}) is None
+    quiet = {"GIT_CONFIG_NOSYSTEM": "1", "PATH": str(tmp_path)}
+    assert find_git({**quiet, "GITRUN_GIT_EXECUTABLE": "none"}) is None
+    assert (found := find_git({**quiet, "PATH": f"/nowhere:{tmp_path}"})) is not None and found.path == own.path
+    chosen = {**quiet, "GITRUN_GIT_EXECUTABLE": own.path, "PATH": ""}
+    assert (found := find_git(chosen)) is not None and found.path == own.path
+    assert find_git({**quiet, "PATH": str(tmp_path / "empty")}) is None
+
+
+def test_the_setting_is_the_users_own_and_never_the_repositorys(tmp_path: Path) -> None:
+    own, other = _script(tmp_path / "git", ""), _script(tmp_path / "other", "")
+    mine, broken = tmp_path / "config", tmp_path / "broken"
+    environ = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": str(mine), "PATH": str(tmp_path)}
+
+    def found(more: dict[str, str]) -> str | None:
+        git = find_git({**environ, **more})
+        return git and git.path
+
+    for value, path in ((other.path, other.path), ("other", other.path), ("none", None), ("", own.path)):
+        mine.write_text(f'[gitrun "git"]\n\texecutable = {value}\n')
+        assert found({}) == path
+    mine.write_text('[gitrun "git"]\n\texecutable = none\n')
+    pair = {"GIT_CONFIG_KEY_0": "gitrun.git.executable", "GIT_CONFIG_VALUE_0": "other", "GIT_CONFIG_COUNT": "1"}
+    assert found(pair) == other.path
+    assert found({"GITRUN_GIT_EXECUTABLE": ""}) == own.path  # a variable comes last, also an empty one
+    broken.write_text("[gitrun\n")
+    assert found({"GIT_CONFIG_GLOBAL": str(broken)}) == own.path
+
+
+def test_a_repository_does_not_choose_the_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = init(tmp_path / "r")
+    subprocess.run(["git", "config", "gitrun.git.executable", "none"], cwd=root, check=True)
+    monkeypatch.chdir(root)
+    assert find_git() is not None
 
 
 def test_environment_of_a_hook_does_not_leak(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from gitrun.errors import GitFailed
 from gitrun.git.objects import open_reader
 from tests.git_support import both_formats, both_ways, git, init, opened
 
@@ -51,3 +52,22 @@ def test_alternates_of_alternates_in_both_formats(tmp_path: Path, fmt: str, way:
     git("repack", "-adq", cwd=root)
     with open_reader(opened(tmp_path / "c", way)) as reader:
         assert reader.read(oid) == ("blob", b"a\n")
+
+
+@both_ways
+def test_no_more_is_read_than_the_reader_asks_for(tmp_path: Path, way: str) -> None:
+    root = init(tmp_path / "r")
+    (root / "big").write_bytes(b"0123456789")
+    big = git("hash-object", "-w", "big", cwd=root).decode().strip()
+    small = git("rev-parse", "HEAD:a.txt", cwd=root).decode().strip()
+    with open_reader(opened(root, way)) as reader:
+        for _ in range(2):
+            assert reader.read(big, 10)[1] == b"0123456789" == reader.read(big)[1]
+            with pytest.raises(GitFailed, match="has 10 bytes"):
+                reader.read(big, 9)
+            assert reader.read(small, 9)[1] == b"a\n"  # the reader lives on
+        answers = reader.many([small, big, small], 9)
+        assert next(answers)[0] == small
+        with pytest.raises(GitFailed, match="has 10 bytes"):
+            next(answers)
+        assert len(list(reader.many([small, big, small], 10))) == 3

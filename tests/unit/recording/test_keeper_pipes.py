@@ -17,7 +17,7 @@ import pytest
 
 from gitrun.recording.console import TAIL_BYTES, collect, read_stream
 from gitrun.recording.member import read_exit, read_pids
-from gitrun.recording.processes import is_alive
+from gitrun.recording.processes import is_alive, stat_of
 from tests.unit.recording.helpers import keep_argv, wait_for
 
 Start = Callable[..., subprocess.Popen[bytes]]
@@ -144,6 +144,21 @@ def test_a_forwarded_signal_ends_the_command(tmp_path: Path, start: Start) -> No
     assert (ended(tmp_path)["signal"], ended(tmp_path)["forwarded"]) == (15, [15])
 
 
+def test_a_signal_for_the_group_counts_though_the_recorder_tells_of_it_too_late(tmp_path: Path, start: Start) -> None:
+    process = start(tmp_path, "sh", "-c", "echo ready; exec sleep 60", process_group=0, stderr=subprocess.PIPE)
+    assert process.stdout is not None and process.stdout.readline() == b"ready\n"
+    wait_for((tmp_path / "recorder-pids").exists)
+    keeper = read_pids(str(tmp_path))["keeper"]
+    process.send_signal(signal.SIGSTOP)  # its own copy waits until keeper and command have ended
+    wait_for(lambda: (found := stat_of(process.pid)) and found.state == "T")
+    os.killpg(process.pid, signal.SIGINT)
+    wait_for(lambda: not is_alive(keeper))
+    assert (ended(tmp_path)["signal"], ended(tmp_path)["forwarded"]) == (2, [2])
+    process.send_signal(signal.SIGCONT)
+    _, errors = process.communicate(timeout=20)
+    assert (process.returncode, errors) == (130, b"")
+
+
 def test_stop_and_continue_go_through(tmp_path: Path, start: Start) -> None:
     process = start(tmp_path, "sh", "-c", "echo ready; exec sleep 1.5")
     assert process.stdout is not None and process.stdout.readline() == b"ready\n"
@@ -217,7 +232,7 @@ def test_a_missing_interpreter_is_not_a_missing_command(tmp_path: Path) -> None:
     script = tmp_path / "script"
     script.write_text("#!/no/such/interpreter\n")
     script.chmod(0o755)
-    assert run(tmp_path / "m", str(script)).returncode == 126
+    assert run(tmp_path / "m", str(script)).returncode == 127
     assert "interpreter" in ended(tmp_path / "m")["start_error"]["message"]
 
 

@@ -40,7 +40,7 @@ class Heard(Monitor):
 
 @pytest.fixture(params=["git", "no-git"])
 def environ(request: pytest.FixtureRequest) -> dict[str, str]:
-    return {**os.environ, **({"GITRUN_GIT": "none"} if request.param == "no-git" else {})}
+    return {**os.environ, **({"GITRUN_GIT_EXECUTABLE": "none"} if request.param == "no-git" else {})}
 
 
 def frozen(repo: Path, git: Git, extra: list[dict[str, Any]] | None = None, **facts: Any) -> Source:
@@ -348,3 +348,35 @@ def test_a_sha256_repository(make_repo: Callable[..., Path], git: Git, tmp_path:
     with Archive.open(str(repo), environ) as archive:
         checkout(archive, frozen(repo, git), str(tmp_path / "out"))
     assert git("status", "--porcelain", cwd=tmp_path / "out").stdout == " M train.py\n"
+
+
+def test_modes_that_git_was_told_not_to_look_at_come_back(
+    make_repo: Callable[..., Path], git: Git, tmp_path: Path, environ: dict[str, str]
+) -> None:
+    repo = make_repo({"tool.sh": "#!/bin/sh\n", "link": Path("tool.sh")})
+    git("config", "core.fileMode", "false", cwd=repo)
+    git("config", "core.symlinks", "false", cwd=repo)
+    delta = [
+        {"path": "link", "kind": "file for link", "mode": "100644"},
+        {"path": "tool.sh", "kind": "mode", "mode": "100755"},
+    ]
+    source = frozen(repo, git, delta=delta)
+    with Archive.open(str(repo), environ) as archive:
+        out = Path(checkout(archive, source, str(tmp_path / "out")).directory)
+    assert os.access(out / "tool.sh", os.X_OK)
+    assert not (out / "link").is_symlink() and (out / "link").read_text() == "tool.sh"
+    assert git("status", "--porcelain", cwd=out).stdout == ""
+
+
+def test_a_large_file_staged_as_new_is_tracked(
+    make_repo: Callable[..., Path], git: Git, tmp_path: Path, environ: dict[str, str]
+) -> None:
+    repo = make_repo()
+    git("tag", "v1", cwd=repo)
+    with Archive.open(str(repo), environ) as archive:
+        with archive.store.session() as session:
+            extra = [beside("w.bin", session.put(b"L" * 3000), 3000)]
+            session.commit()
+        checkout(archive, frozen(repo, git, extra, index_tracked_new=["w.bin"]), str(tmp_path / "out"))
+    assert git("status", "--porcelain", cwd=tmp_path / "out").stdout == " A w.bin\n"
+    assert git("describe", "--tags", "--dirty", cwd=tmp_path / "out").stdout == "v1-dirty\n"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
-from gitrun.errors import DamagedRecord, HostilePath
+from gitrun.errors import DamagedRecord, GitFailed, HostilePath
 from gitrun.git.hashing import object_id
 from gitrun.replay.plan import EXECUTABLE, FILE, GITLINK, LINK, Plan, Trees, make_plan, root_plan
 from gitrun.replay.source import make_source
@@ -27,7 +27,7 @@ class Objects:
         self.known[oid] = ("tree", data)
         return oid
 
-    def many(self, oids: Iterable[str]) -> Iterator[tuple[str, str, bytes]]:
+    def many(self, oids: Iterable[str], limit: int | None = None) -> Iterator[tuple[str, str, bytes]]:
         for oid in oids:
             yield (oid, *self.known[oid])
 
@@ -181,3 +181,19 @@ def test_a_missing_tree_is_named(objects: Objects) -> None:
 def test_malformed_extra_lines_are_damage(objects: Objects, extra: dict[str, object]) -> None:
     with pytest.raises(DamagedRecord, match="source cannot be read"):
         plan(objects, objects.tree([]), extra=[{**beside("f"), **extra}])
+
+
+def test_a_tree_that_cannot_be_read_is_named_with_its_run(objects: Objects) -> None:
+    broken = object_id("tree", b"100644 x", "sha1")
+    objects.known[broken] = ("tree", b"100644 x")
+    with pytest.raises(DamagedRecord, match=f"^run x: tree {broken}: a tree is damaged") as problem:
+        plan(objects, broken)
+    assert problem.value.next == "git fsck"
+
+    def dies(oids: Iterable[str], limit: int | None = None) -> Iterator[tuple[str, str, bytes]]:
+        raise GitFailed("git cat-file ended in the middle of an answer")
+        yield
+
+    objects.many = dies  # type: ignore[method-assign]
+    with pytest.raises(DamagedRecord, match=r"^run x: .*in the middle of an answer"):
+        plan(objects, objects.tree([]))

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from gitrun.errors import DamagedRecord
 from gitrun.replay.inputs import Inputs
 from gitrun.replay.removal import remove_tree
 
@@ -81,3 +82,44 @@ def test_a_directory_is_removed_in_whatever_state_it_is(tmp_path: Path) -> None:
     remove_tree(str(root))
     assert not root.exists()
     assert (outside / "kept").exists()
+
+
+def test_a_directory_that_becomes_a_link_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    (root / "d").mkdir(parents=True)
+    (root / "d" / "f").write_text("x")
+    outside.mkdir(mode=0o750)
+    (outside / "kept").write_text("kept")
+    real = os.scandir
+
+    def swapping(path: int | str) -> Any:
+        entries = real(path)
+        listed = list(entries)
+        if any(entry.name == "d" for entry in listed) and not (root / "d").is_symlink():
+            os.rename(root / "d", root / "old")
+            os.symlink(outside, root / "d")
+        return type("Listing", (), {"__enter__": lambda self: iter(listed), "__exit__": lambda *_: entries.close()})()
+
+    monkeypatch.setattr(os, "scandir", swapping)
+    remove_tree(str(root))
+    assert (outside / "kept").exists() and outside.stat().st_mode & 0o777 == 0o750
+    monkeypatch.setattr(os, "scandir", real)
+    remove_tree(str(root))
+    assert not root.exists()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "text",
+        {"kind": "input"},
+        {"kind": "input", "path": 3},
+        {"kind": "input", "path": ""},
+        {"kind": "input", "path": "x", "mode": "999"},
+        {"kind": "input", "path": "x", "mode": 0o644},
+        {"kind": "input", "path": "x", "sha256": ["ab"]},
+    ],
+)
+def test_a_line_that_no_recorder_writes_is_damage(line: Any) -> None:
+    with pytest.raises(DamagedRecord, match=r"artifacts\.jsonl"):
+        Inputs([line], None)

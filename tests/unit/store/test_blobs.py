@@ -248,3 +248,22 @@ assert peaks[1] - peaks[0] < 24 << 10, peaks
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=os.getcwd())
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_memory_stays_flat_over_a_file_that_shrinks(tmp_path: Path) -> None:
+    """What zstandard returns keeps the room of the plain bytes: a pack's buffer must not hold 32 MiB of such."""
+    script = (
+        "import resource, sys\n"
+        "from gitrun.store.blobs import BlobStore\n"
+        "def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "with BlobStore(sys.argv[1]).session() as session:\n"
+        "    session.put_bytes(bytes(8 << 20)); before = peak()\n"
+        "    session.put_file(sys.argv[2]); session.commit()\n"
+        "print(peak() - before)"
+    )
+    with open(tmp_path / "zeros", "wb") as file:
+        for n in range(96 << 4):
+            file.write(n.to_bytes(4, "big") + bytes((1 << 16) - 4))
+    argv = [sys.executable, "-c", script, str(tmp_path / "store"), str(tmp_path / "zeros")]
+    grown_kib = int(subprocess.run(argv, capture_output=True, check=True, text=True).stdout)
+    assert grown_kib < 40 << 10

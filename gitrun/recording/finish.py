@@ -1,0 +1,111 @@
+"""Finishing a run: the command has ended, and what the user's shell sees comes before anything else.
+
+The exit status came over a pipe and is right whatever has become of the files. The run is then sealed out of its
+live directory, as a rescuer would do it; what somebody removed from there meanwhile is written again from memory.
+"""
+
+import json
+import os
+from typing import Any
+
+from gitrun.errors import DiskFull, GitrunError, NotWritable
+from gitrun.files.write import write_file
+from gitrun.monitor import Monitor
+from gitrun.recording.job import Handle
+from gitrun.recording.live import LiveDirectory
+from gitrun.recording.liveness import make_header
+from gitrun.recording.member import read_exit
+from gitrun.recording.prepare import Prepared, write_extra
+from gitrun.recording.request import Finished, Recorded, RecordRequest
+from gitrun.recording.unrecorded import cannot_start
+
+KEEPER_DIED = 125
+_IN_PARTS = ("inputs", "environment", "config", "hardware")  # facts that lie in files of the live directory
+
+
+def finish(request: RecordRequest, prepared: Prepared, handle: Handle, ended: bool, monitor: Monitor) -> Recorded:
+    """Seals the run, and says how it went; `ended`: the keeper lived to its end."""
+    live = prepared.live
+    end = handle.end or read_exit(live.member)
+    code, failure = shell_code(request.command, end, ended, monitor)
+    if end is not None and (stopped := (end.get("console") or {}).get("stopped")):
+        monitor.warn("W024", f"the console is not complete: {stopped}")
+    if end is not None and (problem := end.get("output_problem")):
+        monitor.warn("W029", f"the command's output could not be passed on: {problem}; what followed is lost")
+    excluded = prepared.draft["source"].get("excluded") or []
+    left_out = sum(int(entry.get("bytes") or 0) for entry in excluded)
+    duration_s = end["duration_ns"] / 1e9 if end is not None and "duration_ns" in end else None
+    try:
+        sealed = _seal(request, prepared, end, monitor)
+    except (GitrunError, OSError) as problem:
+        return Recorded(live.run_id, code, "running", False, None, duration_s, 0, left_out, failure, _why_not(problem))
+    return Recorded(
+        sealed.run_id, code, sealed.status, True, sealed.commit, duration_s, sealed.stored_bytes, left_out, failure
+    )
+
+
+def shell_code(
+    command: list[bytes], end: dict[str, Any] | None, ended: bool, monitor: Monitor
+) -> tuple[int, str | None]:
+    """What the shell shall see, and the line for a command that could not be executed."""
+    if end is not None and end.get("start_error"):
+        return cannot_start(command, end["start_error"]["errno"], end["start_error"]["message"])
+    if end is None or (end["code"] is None and end["signal"] is None):
+        who = "command's session leader" if ended else "keeper"
+        monitor.warn("W023", f"the {who} was killed, so nobody saw how the command ended")
+        return KEEPER_DIED, None
+    if not ended:
+        monitor.warn("W023", "the keeper was killed; what was written after the command had ended may be missing")
+    return end["code"] if end["code"] is not None else 128 + int(end["signal"]), None
+
+
+def _seal(request: RecordRequest, prepared: Prepared, end: dict[str, Any] | None, monitor: Monitor) -> Any:
+    from gitrun.recording.recover import redactor  # sealing is not loaded before the command has started
+    from gitrun.recording.seal import finish_record, seal_live
+
+    context, live, draft = prepared.context, prepared.live, prepared.draft
+    redact = redactor(context.environ)
+    _put_back(prepared, end)
+    with live.seal_lock():
+        if request.before_seal is not None:
+            finished, _ = finish_record(context, live, draft, "lost", redact)
+            try:
+                for name, data in request.before_seal(Finished(finished, live.member)).items():
+                    live.write_part(name, data)
+            except Exception as problem:  # what a caller adds is not worth the run
+                monitor.warn("W025", f"a part is missing: {type(problem).__name__}: {problem}")
+        return seal_live(context, live, draft, redact=redact)
+
+
+def _put_back(prepared: Prepared, end: dict[str, Any] | None) -> None:
+    """Sealing reads files alone: what was removed meanwhile, or refused by a full disk, is written again.
+
+    Raises NotWritable where the whole archive is gone: nothing is made anew at a place that somebody cleared.
+    """
+    context, live, draft = prepared.context, prepared.live, prepared.draft
+    if not live.exists():
+        if not prepared.archive_is_there():
+            raise NotWritable(
+                f"{context.archive.common_dir} was moved or removed while the command ran",
+                kept="all that was captured is in its live directory, if that still is somewhere",
+                next="gitrun recover, where the repository is now",
+            )
+        prepared.lock.release()
+        _, lock = LiveDirectory.create(context.gitrun_dir, live.run_id, make_header(context.archive.common_dir))
+        prepared.lock.fd = lock.fd
+        for name in ("console", *_IN_PARTS):
+            if name in draft["coverage"] or name == "console":
+                draft["coverage"][name] = ["lost: the live directory was removed while the command ran"]
+        write_extra(live, prepared.snapshot)
+        live.write_draft(draft)
+    if end is not None and read_exit(live.member) != end:
+        write_file(os.path.join(live.member, "exit"), json.dumps(end).encode() + b"\n", sync=False)
+
+
+def _why_not(problem: Exception) -> str:
+    kept, next = "all of it is kept", "gitrun recover"
+    if isinstance(problem, DiskFull):
+        next = f"{problem.next.removesuffix(', then try again')}, then {next}"
+    elif isinstance(problem, GitrunError):
+        kept, next = problem.kept or kept, problem.next or next
+    return f"{problem}; {kept}, next: {next}"

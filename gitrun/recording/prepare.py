@@ -1,0 +1,179 @@
+"""Preparing a run: everything a rescuer needs is on disk before the command starts.
+
+A recorder may be killed at any line from here on. So the live directory comes first, then a ref that pins the
+source, then the draft of the record: whatever is accepted can be found again. And where one of it fails, nothing may
+be left behind: a run that never was must not be recovered as a lost one.
+"""
+
+import os
+import time
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from gitrun.errors import GitrunError, NotWritable
+from gitrun.files.locks import FileLock
+from gitrun.files.write import write_all, write_file
+from gitrun.git.head import read_head
+from gitrun.git.refs import LIVE, create, delete
+from gitrun.git.repository import Repository
+from gitrun.model.canonical import encode_line
+from gitrun.model.ids import is_run_id, new_run_id
+from gitrun.model.times import iso
+from gitrun.monitor import Monitor
+from gitrun.recording.context import Context
+from gitrun.recording.facts import FactFinder, Subject, redacted_command
+from gitrun.recording.live import LiveDirectory
+from gitrun.recording.liveness import make_header
+from gitrun.recording.request import RecordRequest
+from gitrun.settings import Settings
+
+
+class Prepared(NamedTuple):
+    """A run that can start: everything a rescuer needs is on disk."""
+
+    context: Context
+    settings: Settings
+    live: LiveDirectory
+    lock: FileLock
+    draft: dict[str, Any]
+    facts: FactFinder
+    pinned: str | None
+    snapshot: Any
+    archive_id: tuple[int, int]  # device and inode of the archive's Git directory
+
+    def archive_is_there(self) -> bool:
+        """Whether the archive is where it was; another directory may have its name by now."""
+        try:
+            return directory_id(self.context.archive.common_dir) == self.archive_id
+        except OSError:
+            return False
+
+
+def prepare(
+    request: RecordRequest,
+    repo: Repository,
+    archive: Repository,
+    settings: Settings,
+    environ: Mapping[str, str],
+    monitor: Monitor,
+) -> Prepared:
+    """Makes a run ready for its command; whatever the problem, nothing is left behind."""
+    context = Context(archive, archive.gitrun_dir(environ), environ, monitor)
+    run_id = request.run_id or new_run_id(time.time(), os.urandom(4))
+    live, lock = LiveDirectory.create(context.gitrun_dir, run_id, make_header(archive.common_dir))
+    try:
+        pinned = None
+        if repo.common_dir == archive.common_dir and (head := read_head(repo).commit):
+            create(plain_refs(archive), LIVE + run_id, head)
+            pinned = head
+        snapshot = request.source or _take_snapshot(context, repo, settings)
+        facts, draft = _draft(request, context, repo, live, settings, snapshot)
+        write_extra(live, snapshot)
+        facts.before_the_start()
+        live.write_draft(draft)
+        if request.id_file is not None:
+            _write_id(request.id_file, run_id)
+        archive_id = directory_id(archive.common_dir)
+        return Prepared(context, settings, live, lock, draft, facts, pinned, snapshot, archive_id)
+    except BaseException:
+        undo(context, live, lock)
+        raise
+
+
+def directory_id(path: str) -> tuple[int, int]:
+    """Device and inode; raises OSError."""
+    found = os.stat(path)
+    return found.st_dev, found.st_ino
+
+
+def write_extra(live: LiveDirectory, snapshot: Any) -> None:
+    """Writes the part that lists the files which the store keeps."""
+    if snapshot.extra:
+        live.write_part("extra.jsonl", b"".join(map(encode_line, snapshot.extra)))
+
+
+def undo(context: Context, live: LiveDirectory, lock: FileLock) -> None:
+    """Removes what was prepared, after a problem that is the one to report; `recover` removes what stays."""
+    try:
+        delete(plain_refs(context.archive), LIVE + live.run_id)
+    except (GitrunError, OSError):
+        pass  # see above
+    live.remove_if_possible()
+    lock.release()
+
+
+def _write_id(path: str, run_id: str) -> None:
+    """Writes the run's id: a device, a fifo or what a link leads to is written to, and never replaced."""
+    data = run_id.encode() + b"\n"
+    try:
+        if not os.path.islink(path) and (os.path.isfile(path) or not os.path.exists(path)):
+            write_file(path, data, sync=False)
+            return
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOCTTY, 0o666)
+        try:
+            write_all(fd, data)
+        finally:
+            os.close(fd)
+    except (GitrunError, OSError) as problem:
+        cause = problem if isinstance(problem, OSError) else problem.__cause__
+        words = (cause.strerror if isinstance(cause, OSError) else None) or str(problem)
+        raise NotWritable(f"--id-file {path}: {words}") from problem
+
+
+def _take_snapshot(context: Context, repo: Repository, settings: Settings) -> Any:
+    from gitrun.capture.snapshot import take_snapshot
+
+    return take_snapshot(repo, context.archive, context.store, settings, context.monitor, environ=context.environ)
+
+
+def _draft(
+    request: RecordRequest, context: Context, repo: Repository, live: LiveDirectory, settings: Settings, snapshot: Any
+) -> tuple[FactFinder, dict[str, Any]]:
+    """The record as far as it is known before the command starts, and who finds out the rest."""
+    from gitrun.capture.facts import place
+    from gitrun.capture.secrets import Redactor
+
+    environ = context.environ if request.variables is None else request.variables
+    cwd = os.fsencode(request.workdir or os.getcwd())
+    top = request.worktree or repo.worktree
+    worktree = os.fsencode(top) if top else None
+    redactor = Redactor(environ)
+    links = {**request.links}
+    if is_run_id(parent := context.environ.get("GITRUN_RUN_ID", "")):
+        links.setdefault("parent", parent)
+    remotes = {name: redactor.text(url) for name, url in (snapshot.source.get("remotes") or {}).items()}
+    pack = snapshot.pack._asdict() if snapshot.pack is not None else None
+    draft: dict[str, Any] = {
+        "format": 1,
+        "requires": [],
+        "id": live.run_id,
+        "status": "running",
+        "name": redactor.text(request.name) if request.name is not None else None,
+        "tags": list(map(redactor.text, request.tags)),
+        "notes": [redactor.text(request.note)] if request.note else [],
+        "group": redactor.text(request.group) if request.group is not None else None,
+        "command": redacted_command(request.command, redactor),
+        "cwd": place(cwd, worktree),
+        "worktree": top,
+        "started_at": iso(time.time_ns()),
+        "ended_at": None,
+        "duration_s": None,
+        "exit": None,
+        "links": links,
+        "source": {**snapshot.source, "remotes": remotes, "snapshot": snapshot.commit},
+        "process": {"variables": {}},
+        "members": [{"n": 0, "host": os.uname().nodename, "rank": None}],
+        "coverage": {},
+        "origin": None,
+        "live": {"snapshot": snapshot.commit, "pack": pack, "finished": False},
+    }
+    subject = Subject(
+        request.command, environ, cwd, worktree, request.config_files, request.inputs,
+        tuple(settings.get("record.variables")), context.gitrun_dir, redactor,
+    )  # fmt: skip
+    return FactFinder(subject, live, draft), draft
+
+
+def plain_refs(archive: Repository) -> Repository:
+    """The same repository, with its refs changed by lock files of our own: no git process for a single ref."""
+    return archive._replace(git=None) if archive.ref_storage == "files" else archive
