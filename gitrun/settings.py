@@ -52,6 +52,13 @@ KEYS: dict[str, Key] = {
     "record.max_bytes": Key("size", 1 << 30, False, "new bytes beyond this are left out of the source, and named"),
     "record.max_files": Key("count", 50_000, False, "new files beyond this are left out of the source, and named"),
     "record.include_secret_files": Key("list", (), True, "globs of untracked secret files to keep all the same"),
+    "record.trackers": Key(
+        "choice",
+        "leave_out",
+        False,
+        "untracked directories with an experiment tracker's own marker: leave_out of the source, or keep",
+        ("leave_out", "keep"),
+    ),
     "record.variables": Key("list", (), True, "environment variables to record beside the built-in allow-list"),
     "isolate.dir": Key("text", "", True, "where isolated runs get their directories"),
     "git.executable": Key(

@@ -71,6 +71,21 @@ def _time(value: Any) -> bool:
         return False
 
 
+def _word(value: Any) -> bool:
+    """A text that the system takes: a word of a command, a path, the value of a variable."""
+    return type(value) is str and "\0" not in value
+
+
+def _command(value: Any) -> bool:
+    return type(value) is list and value != [] and all(map(_word, value))
+
+
+def _variables(value: Any) -> bool:
+    if type(value) is not dict or not all(map(_word, value.values())):
+        return False
+    return all(name and "=" not in name and _word(name) for name in value)
+
+
 def is_octal(value: Any) -> bool:
     """Whether a value is permission bits as records write them: octal digits, such as "0022"."""
     return type(value) is str and 0 < len(value) <= 7 and not value.strip("01234567")
@@ -103,8 +118,9 @@ _TEXT, _OBJECT, _FLAG = _is(str), _is(dict), _is(bool)
 _OPTIONAL_TEXT, _OPTIONAL_INT = _is(str, type(None)), _is(int, type(None))
 _TEXTS = _list_of(_TEXT)
 _RUN: dict[str, Check] = {
-    "command": _TEXTS,
-    "cwd": _TEXT,
+    "command": _command,
+    "cwd": _word,
+    "worktree": _word,
     "name": _TEXT,
     "group": _TEXT,
     "origin": _TEXT,
@@ -129,7 +145,7 @@ _IDS = ("tree", "base", "commit", "snapshot")  # texts first, then what _check_i
 _LIVE: dict[str, Check] = {"snapshot": lambda value: type(value) is str and is_hex_id(value)}
 _PROCESS: dict[str, Check] = {
     "umask": is_octal,
-    "variables": _map_to(_TEXT),
+    "variables": _variables,
     "terminal_mode": _TEXT,
     "merged_streams": _FLAG,
 }

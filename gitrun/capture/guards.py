@@ -31,11 +31,12 @@ class Limits(NamedTuple):
     max_bytes: int
     max_files: int
     include_secrets: tuple[str, ...]
+    trackers: str
 
 
 def read_limits(settings: Settings) -> Limits:
     """The guards as the settings have them."""
-    keys = ("large_file", "warn_bytes", "warn_files", "max_bytes", "max_files", "include_secret_files")
+    keys = ("large_file", "warn_bytes", "warn_files", "max_bytes", "max_files", "include_secret_files", "trackers")
     return Limits(*(settings.get("record." + key) for key in keys))
 
 

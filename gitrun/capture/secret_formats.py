@@ -60,6 +60,8 @@ _PASSWORD = (
     rb"(?:[^\s/?#\"'<>]{1,1024}|[^\s\"'<>@]{1,256})@"
 )
 _TOKEN = rb"://[^\s/?#:@\"'<>${]{20,1024}@"
+# The signature of a signed URL: whoever has it has what the URL names.
+_SIGNATURE = rb"(?i:([?&](?:x-(?:amz|goog)-)?sig(?:nature)?=))(?!<secret:)[^\s&#\"'<>]+"
 
 _SHARED = (b"_", b"-", b".", b"A", b"J")
 _BODY = rb"(?=[A-Za-z0-9_\-]{10})"  # what follows every literal that ends with a shared character
@@ -104,6 +106,8 @@ def redact_formats(data: bytes, found: set[str]) -> bytes:
         hole = placeholder("url")
         data = _replace(_PASSWORD, rb"://\1:" + hole + b"@", data, "url", found)
         data = _replace(_TOKEN, b"://" + hole + b"@", data, "url", found)
+    if b"ig=" in data or b"ignature=" in data:
+        data = _replace(_SIGNATURE, rb"\1" + placeholder("signature"), data, "signature", found)
     return data
 
 

@@ -67,6 +67,16 @@ _NO_VALUE = {
 }  # fmt: skip
 
 
+# Options of these names hold a password, though a key of the name counts passes or names a directory.
+_PASS_OPTIONS = {"pass", "pw", "pwd"}
+# Before `key`: no key to a service.
+_DATA_KEYS = {
+    "primary", "foreign", "sort", "cache", "partition", "hash", "public", "group", "index", "row", "join", "column",
+    "dict", "metric", "random", "rng", "prng",
+}  # fmt: skip
+_TOKEN_LIKE = r"(?:[A-Za-z]{1,8}[-_])?(?=[A-Za-z0-9]*[A-Za-z])(?=(?:[A-Za-z]*[0-9]){2})[A-Za-z0-9]{20,}"
+
+
 @lru_cache(maxsize=1 << 12)  # a log says the same few names again and again
 def certainty(name: str) -> int:
     """How sure `name` alone makes us that its value is a secret: NO, AUTH, TOKEN or CERTAIN."""
@@ -87,13 +97,43 @@ def certainty(name: str) -> int:
 def is_secret(name: str, value: str) -> bool:
     """Whether `value` under `name` is a secret; switches, references (`$TOKEN`) and placeholders are not."""
     sure = certainty(name)
-    if sure == NO or not has_content(value):
+    if not has_content(value):
         return False
+    if sure == NO:
+        return may_be_secret(name) and looks_like_token(value)
     if sure == CERTAIN:
         return True
     if sure == TOKEN:
         return re.fullmatch(r"[-+]?[0-9.]{1,7}", value) is None
     return ":" in value or (len(value) >= 8 and re.search("[0-9]", value) is not None) or len(value) >= 16
+
+
+def is_secret_option(name: str, value: str) -> bool:
+    """Whether `value` of the option `name` is a secret; `--pass x` is one, `--pass 2` and `--pwd /dir` are none."""
+    if name.lower() not in _PASS_OPTIONS:
+        return is_secret(name, value)
+    return has_content(value) and re.match(r"[-+]?[0-9.]{1,7}\Z|[/~.]", value) is None
+
+
+@lru_cache(maxsize=1 << 12)
+def may_be_secret(name: str, option: bool = False) -> bool:
+    """Whether any value under `name` could be a secret: `wandb_key` and `tokens` only where it looks like a token."""
+    if certainty(name) or (option and name.lower() in _PASS_OPTIONS):
+        return True
+    words = [word.lower() for word in re.findall(_WORDS, name[-256:])]
+    if not words or words[-1] not in ("key", "keys", "tokens") or words[0] in _SWITCHES:
+        return False
+    return len(words) < 2 or words[-2] not in (_VOCABULARY if words[-1] == "tokens" else _DATA_KEYS)
+
+
+def is_plural(name: str) -> bool:
+    """Whether several values may follow an option: `--api-keys x y`."""
+    return name.lower().endswith(("keys", "tokens", "passwords", "secrets"))
+
+
+def looks_like_token(value: str) -> bool:
+    """Twenty letters and digits or more, of which two digits, perhaps behind a prefix."""
+    return len(value) >= 20 and re.fullmatch(_TOKEN_LIKE, value) is not None
 
 
 def has_content(value: str) -> bool:

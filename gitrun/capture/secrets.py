@@ -21,7 +21,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from gitrun.capture.secret_formats import redact_formats
-from gitrun.capture.secret_names import CERTAIN, NO, certainty, has_content, is_secret, placeholder
+from gitrun.capture.secret_names import (
+    CERTAIN,
+    NO,
+    TOKEN,
+    certainty,
+    has_content,
+    is_plural,
+    is_secret,
+    is_secret_option,
+    looks_like_token,
+    may_be_secret,
+    placeholder,
+)
 
 Text = TypeVar("Text", str, bytes)
 
@@ -35,15 +47,43 @@ _KEYWORDS = (b"pass", b"secret", b"token", b"key", b"cred", b"auth", b"cookie", 
 # than the ones they begin with, and the letters behind tell how far before them the keyword begins.
 _ASSIGNED = re.compile(
     rb"(?:k(?:ey|(?<=tok)en|(?<=cook)ie)|p(?:ass|wd|at)|c(?:red|(?<=sec)ret)|u(?<=au)th|jwt|bearer)"
-    rb"(?=[a-z0-9_.\-]{0,40}([\"'\]]{0,2})(\s{0,2})([=:])(\s{0,2}))"
+    rb"(?=[a-z0-9_.\-]{0,40}([\"'\]\\]{0,4})(\s{0,2})([=:])(\s{0,2}))"
 )
 _LETTERS_BEFORE = {b"ken": 2, b"kie": 3, b"cret": 2, b"uth": 1}
 _DIGIT = re.compile(b"[0-9]")
 _NAME_CHARS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-"
-_VALUE = re.compile(rb"\"(?P<double>[^\"\\]*(?:\\.[^\"\\]*)*)|'(?P<single>[^']*)|(?P<bare>[^\s\"'&;,)}\]]{1,256})")
+_VALUE = re.compile(
+    rb"\"(?P<double>[^\"\\]*(?:\\.[^\"\\]*)*)|'(?P<single>[^']*)|\\+[\"'](?P<escaped>(?:[^\"'\\]|\\+[^\"'\\])*)"
+    rb"|(?P<bare>[^\s\"'&;,)}\]]{1,256})"
+)
 _BARE_REST = re.compile(rb"[^\s\"'&;,)}\]]*")
 _LINE, _LINE_REST = re.compile(rb"(?P<line>[^\r\n\"']{1,256})"), re.compile(rb"[^\r\n\"']*")
+_QUERY, _QUERY_REST = re.compile(rb"(?P<query>[^\s\"'&#<>]{1,256})"), re.compile(rb"[^\s\"'&#<>]*")
+# `--name value` inside one word: what a shell, ssh or NODE_OPTIONS gets, or a list of words that was printed.
+_INNER_OPTION = re.compile(
+    rb"-(?<![\w\-]-)-?([A-Za-z][A-Za-z0-9_.\-]{0,63})(?:[ \t]{1,8}|[\"'], ?(?=[\"']))(?!--|-[A-Za-z](?:\s|\Z))"
+)
+_INNER_VALUE = re.compile(rb"\"([^\"]*)|'([^']*)|\\+[\"']([^\"'\\]*)|([^\s\"'&;|)]+)")
+_PROSE = set(
+    "is are was to or and for as in with on of from the a an must not option options flag cannot can if instead has "
+    "should requires when were may will argument value by at it".split()
+)
 _OPTION = rb"(-{0,2})([A-Za-z_][A-Za-z0-9_.\-/@+]{0,255})=(?s:(.*))"
+
+# Which options of which programs hold a secret though no name says so: alone, joined to it, and as `user:password`.
+_LOGIN = ((b"-p",), (), ())
+_PROGRAMS: dict[bytes, tuple[tuple[bytes, ...], tuple[bytes, ...], tuple[bytes, ...]]] = {
+    b"curl": ((b"-b",), (b"-b",), (b"-u", b"-U", b"--user", b"--proxy-user")),
+    b"wget": ((), (), (b"-u", b"--user", b"--proxy-user")),
+    b"sshpass": ((b"-p",), (b"-p",), ()),
+    b"redis-cli": ((b"-a",), (), ()),
+    b"mysql": ((), (b"-p",), ()),
+    b"mysqldump": ((), (b"-p",), ()),
+    b"mariadb": ((), (b"-p",), ()),
+    **dict.fromkeys((b"docker login", b"podman login", b"helm login", b"skopeo login", b"oras login"), _LOGIN),
+}
+_OF_PROGRAM = {b"-b": "cookie"}
+_WRAPPERS = {b"sudo", b"env", b"time", b"nohup", b"nice", b"timeout", b"exec", b"command", b"srun"}
 
 
 class Redacted(NamedTuple):
@@ -63,20 +103,34 @@ class Redactor:
     def argv(self, argv: Sequence[bytes]) -> list[bytes]:
         """A command line: values of options with secret names, in one word or two, and what `text` finds."""
         redacted: list[bytes] = []
-        curl = bool(argv) and os.path.basename(argv[0]) in (b"curl", b"wget")
+        program = _program(argv)
+        alone, joined, users = _PROGRAMS.get(program, ((), (), ()))
         pending = ""  # the secret name of an option whose value is the next word
+        more = ""  # as pending, but further words count only where they look like tokens
         for word in argv:
+            before = redacted[-1] if redacted else b""
             plain = self._known(word)
-            if redacted and redacted[-1] == b"-c":
+            if before == b"-c":
                 plain = self._found(plain)  # source code, not one assignment
-            elif pending and not re.match(rb"--|-[A-Za-z]\Z", word) and is_secret(pending, _latin(plain)):
+            elif pending and not re.match(rb"--|-[A-Za-z]\Z", word) and is_secret_option(pending, _latin(plain)):
                 plain = self._hole(pending)
-            elif curl and redacted and redacted[-1] in (b"-u", b"--user", b"--proxy-user"):
+            elif more and looks_like_token(_latin(plain)):
+                plain = self._hole(more)
+            elif before in users:
                 plain = self._after_colon(plain)
+            elif before in alone and has_content(_latin(plain)) and (before != b"-b" or b"=" in plain):
+                plain = self._hole(_OF_PROGRAM.get(before, "password"))
+            elif word[:2] in joined and len(word) > 2 and (word[:2] != b"-b" or b"=" in word):
+                plain = word[:2] + self._hole(_OF_PROGRAM.get(word[:2], "password"))
+            elif word[:2] in users and len(word) > 2:
+                plain = word[:2] + self._after_colon(plain[2:])
             else:
                 plain = self._word(plain)
             redacted.append(plain)
-            pending = _option_name(word)
+            pending, last = _option_name(word), pending
+            more = last if is_plural(last) else "" if word.startswith(b"-") else more
+            if program == b"aws" and redacted[-3:-1] == [b"configure", b"set"] and may_be_secret(_latin(word)):
+                pending = _latin(word)
         return redacted
 
     def value(self, name: str, value: Any) -> Any:
@@ -115,10 +169,15 @@ class Redactor:
 
     def _word(self, word: bytes) -> bytes:
         """One word that may be `--name=value` or `NAME=value`; the value is the whole rest."""
-        if b"=" in word and _has_keyword(word):
+        if b"=" in word and (_has_keyword(word) or word.startswith((b"-pw=", b"--pw="))):
             match = re.fullmatch(_OPTION, word)
-            if match and is_secret(_latin(match[2]), _latin(match[3])):
-                return match[1] + match[2] + b"=" + self._hole(_latin(match[2]))
+            if match:
+                name = _defined(match[1] + match[2])
+                judge = is_secret_option if match[1] else is_secret
+                if judge(name, _latin(match[3])):
+                    return match[1] + match[2] + b"=" + self._hole(name)
+        if word.startswith(b"-H") and b":" in word:
+            return b"-H" + self._found(word[2:])  # curl's header in the same word
         return self._found(word)
 
     def _after_colon(self, word: bytes) -> bytes:
@@ -141,7 +200,30 @@ class Redactor:
     def _found(self, data: bytes) -> bytes:
         """`data` without what names and shapes give away."""
         data = redact_formats(data, self.names)
-        return self._assignments(data) if b"=" in data or b":" in data else data
+        if b"=" in data or b":" in data:
+            data = self._assignments(data)
+        return self._options(data) if b"-" in data else data
+
+    def _options(self, data: bytes) -> bytes:
+        """`--name value` inside a longer text."""
+        kept: list[bytes] = []
+        at = 0
+        for match in _INNER_OPTION.finditer(data):
+            name = _latin(match[1])
+            if match.start() < at or not may_be_secret(name, True):
+                continue
+            value = _INNER_VALUE.match(data, match.end())
+            if value is None or not value.lastindex:
+                continue
+            said = _latin(value[value.lastindex])
+            prose = value.lastindex == 4 and said.rstrip(".,:").lower() in _PROSE
+            metavar = said.isupper() and name.lower().replace("-", "_").endswith(said.lower())
+            if prose or metavar or not is_secret_option(name, said):
+                continue
+            start, end = value.span(value.lastindex)
+            kept += [data[at:start], self._hole(name)]
+            at = end
+        return b"".join(kept) + data[at:] if kept else data
 
     def _assignments(self, data: bytes) -> bytes:
         """`name=value`, `"name": "value"` and `Name: value` inside a longer text."""
@@ -154,13 +236,16 @@ class Redactor:
             seen = match.end()
             left = data[max(at, start - 64) : start]
             before = left[len(left.rstrip(_NAME_CHARS)) :]
-            name = _latin(before + data[start : match.start(1)]).lstrip("-.")
+            name = _defined(before + data[start : match.start(1)])
             sure = certainty(name)
             if sure == NO:
                 continue
             if digit < match.end(4):
                 digit = _next_digit(data, match.end(4))
-            found = _assigned(name, sure, data, match, digit)
+            first = start - len(before)
+            query = match[3] == b"=" and data[max(first - 1, 0) : first] in (b"?", b"&")
+            explicit = query or (before.startswith(b"--") and match[3] == b"=")
+            found = _query(data, match.end(4)) if query else _assigned(name, sure, data, match, digit, explicit)
             if found is not None:
                 start, end = found
                 kept += [data[at:start], self._hole(name)]
@@ -211,19 +296,25 @@ def secret_variables(environ: Mapping[str, str]) -> list[tuple[bytes, str]]:
     return sorted(found, key=lambda pair: (-len(pair[0]), pair[1]))
 
 
-def _assigned(name: str, sure: int, data: bytes, match: re.Match[bytes], digit: int) -> tuple[int, int] | None:
+def _assigned(
+    name: str, sure: int, data: bytes, match: re.Match[bytes], digit: int, option: bool
+) -> tuple[int, int] | None:
     """Where the secret value of an assignment lies, or None when there is none; `digit` is where the next one is.
 
     Source code passed to `python -c` must survive: an unquoted value counts only where it is written
     without spaces around `=` and cannot be an expression, and prose (`the next token: 5`) only where
-    the name is certain.
+    the name is certain, or is a header's (`PRIVATE-TOKEN: x`).
     """
     quoted_name, colon = bool(match[1]), match[3] == b":"
+    option = option or (colon and not quoted_name and sure == TOKEN and "-" in name)
+    if option:
+        sure = CERTAIN
     if sure < (CERTAIN if colon and not quoted_name else 1):
         return None
     if sure < CERTAIN and digit >= match.end(4) + 256 and data[match.end(4) : match.end(4) + 1] not in b"\"'":
         return None  # as below, without a look at the value, so that refusing many of them stays cheap
-    header = colon and name.lower().endswith(("authorization", "cookie"))
+    quoted = data[match.end(4) : match.end(4) + 1] in b"\"'\\"
+    header = colon and not quoted and name.lower().endswith(("authorization", "cookie"))
     value = (_LINE if header else _VALUE).match(data, match.end(4))
     if value is None:
         return None
@@ -242,6 +333,32 @@ def _assigned(name: str, sure: int, data: bytes, match: re.Match[bytes], digit: 
     return value.start(group), end
 
 
+def _query(data: bytes, at: int) -> tuple[int, int] | None:
+    """Where the value of a query parameter lies; behind `?` and `&` it is no source code."""
+    value = _QUERY.match(data, at)
+    if value is None or not has_content(_latin(value["query"])):
+        return None
+    rest = _QUERY_REST.match(data, value.end())
+    return value.start(), rest.end() if rest else value.end()
+
+
+def _program(argv: Sequence[bytes]) -> bytes:
+    """The name of the program behind `sudo`, `env` and the like; with `login` where that makes the difference."""
+    for n, word in enumerate(argv):
+        name = os.path.basename(word)
+        if name in _WRAPPERS or (n and (word.startswith(b"-") or b"=" in word or word.isdigit())):
+            continue
+        return name + b" login" if b"login" in argv[n + 1 : n + 4] else name
+    return b""
+
+
+def _defined(word: bytes) -> str:
+    """The name in an assignment; `-DPassword=x` and `-Ppassword=x` define it."""
+    if word[:2] in (b"-D", b"-P"):
+        word = word[2:]
+    return _latin(word).lstrip("-.")
+
+
 def _next_digit(data: bytes, at: int) -> int:
     found = _DIGIT.search(data, at)
     return found.start() if found else len(data) + 256
@@ -254,10 +371,10 @@ def _has_keyword(data: bytes) -> bool:
 
 def _option_name(word: bytes) -> str:
     """The name of an option that takes its value from the next word, when that value would be a secret."""
-    if not word.startswith(b"-") or not _has_keyword(word[:256]):
+    if not word.startswith(b"-") or not (_has_keyword(word[:256]) or word in (b"-pw", b"--pw")):
         return ""
     match = re.fullmatch(rb"--?([A-Za-z][A-Za-z0-9_.-]{0,63})", word)
-    return _latin(match[1]) if match and certainty(_latin(match[1])) else ""
+    return _latin(match[1]) if match and may_be_secret(_latin(match[1]), True) else ""
 
 
 def _latin(data: bytes) -> str:

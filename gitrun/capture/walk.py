@@ -75,12 +75,14 @@ def walk(
     *,
     skip: frozenset[bytes] = frozenset(),
     plain: frozenset[bytes] = frozenset(),
+    trackers: bool = True,
 ) -> Walked:
     """Compare the worktree `top` (with a trailing slash) with its index; raises OSError when it cannot be listed.
 
-    Directories in `skip` are not entered; those in `plain` are no repositories, whatever they hold.
+    Directories in `skip` are not entered; those in `plain` are no repositories, whatever they hold. Without
+    `trackers`, what an experiment tracker wrote is like anything else.
     """
-    work = _Walk(top, index, rules, trust, skip, plain)
+    work = _Walk(top, index, rules, trust, skip, plain, trackers)
     work.enter(b"")
     if is_worth_sharing(index):
         while work.todo and len(work.todo) < _SHARED:
@@ -100,6 +102,7 @@ class _Walk:
         trust: StatRules,
         skip: frozenset[bytes],
         plain: frozenset[bytes],
+        trackers: bool,
     ) -> None:
         self.top = top
         self.index = index
@@ -107,6 +110,7 @@ class _Walk:
         self.trust = trust
         self.skip = skip
         self.plain = plain
+        self.trackers = trackers
         self.todo: list[bytes] = []
         self.found = Walked([], [], [], [], [], [], [], [], [], [], [])
 
@@ -158,7 +162,7 @@ class _Walk:
         if b".git" in names and directory not in self.plain and is_repository(self.top + directory):
             self.found.embedded.append(directory)
             return True
-        marks = tracker_marks(directory, names, self.top)
+        marks = tracker_marks(directory, names, self.top) if self.trackers else set()
         if marks is None:
             self.found.trackers.append(directory)
             return True
@@ -224,7 +228,7 @@ class _Walk:
                 continue  # a FIFO, a socket or a device: Git has no such thing
             if self.rules.is_ignored(directory, name, False) or self._is_refused(directory, name):
                 continue
-            if name.startswith(EVENTS):
+            if self.trackers and name.startswith(EVENTS):
                 self.found.trackers.append(directory + name)
             else:
                 self.found.untracked.append((directory + name, found))

@@ -115,7 +115,15 @@ class _Capture:
         rules = IgnoreRules.for_repository(self.repo)
         plain: frozenset[bytes] = frozenset()
         while True:
-            walked = walk(self.top, self.index, rules, self.trust, skip=self.place.skip, plain=plain)
+            walked = walk(
+                self.top,
+                self.index,
+                rules,
+                self.trust,
+                skip=self.place.skip,
+                plain=plain,
+                trackers=self.tools.guard.limits.trackers == "leave_out",
+            )
             self.nested = []
             broken = {path for path in walked.embedded if not self._open(path, "embedded")}
             if not broken:

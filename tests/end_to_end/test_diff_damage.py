@@ -119,7 +119,8 @@ def test_a_run_json_that_cannot_be_read(
     oid = path.parent.name + path.name
     assert done.code == 5
     assert done.stderr.splitlines()[0] == (
-        f"gitrun: run {ref[len(REF) :]} is damaged: run.json cannot be read: object {oid} is missing or corrupt"
+        f"gitrun: run {ref[len(REF) :]} is damaged: "
+        f"run.json cannot be read: object {oid} is missing, corrupt or too big"
     )
 
 

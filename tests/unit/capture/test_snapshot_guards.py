@@ -142,6 +142,8 @@ def test_trackers_are_known_by_their_marks(root: Path) -> None:
     ]
     assert source["untracked"] == ["other/mlruns/notes.md", "other/wandb/__init__.py", "package/code.py"]
     assert source["empty_directories"] == []
+    kept = snapshot(root, flags={"record.trackers": "keep"}).source
+    assert kept["excluded"] == [] and len(kept["untracked"]) == 13
 
 
 def test_two_snapshots_with_a_tracker_run_between_are_the_same(root: Path) -> None:

@@ -397,18 +397,3 @@ def test_a_cache_that_cannot_be_written_costs_nothing_but_time(tmp_path: Path, p
     (tmp_path / "file").write_text("in the way")
     age(tmp_path)
     assert capture(str(python), tmp_path, tmp_path / "file" / "cache").value["python"]["version"] == "3.9.4"
-
-
-def test_forty_distributions_are_read_in_milliseconds(tmp_path: Path, python: Path) -> None:
-    record = "".join(f"pkg/module_{n}.py,sha256={'x' * 43},{n}\npkg/__pycache__/m{n}.pyc,,\n" for n in range(100))
-    for n in range(40):
-        install(site_of(python), f"dist-{n}", "1", record=record, WHEEL="Tag: py3-none-any\n")
-    age(tmp_path)
-
-    def once(cache: Path | None) -> float:
-        begin = time.perf_counter()
-        capture(str(python), tmp_path, cache)
-        return time.perf_counter() - begin
-
-    assert min(once(None) for _ in range(5)) < 0.02
-    assert min(once(tmp_path / "cache") for _ in range(5)) < 0.006
