@@ -107,6 +107,7 @@ def _record(
 ) -> int:
     from gitrun.recording.record import record
     from gitrun.recording.request import RecordRequest
+    from gitrun.recording.unrecorded import NotExecuted, cannot_start
 
     request = RecordRequest(
         command,
@@ -124,9 +125,7 @@ def _record(
         request = _isolated(request, _text(options.get("at")), environ, lines)
     try:
         done = record(request, environ, lines, found)
-    except OSError as problem:  # the command was to run unrecorded, and cannot be executed
-        from gitrun.recording.unrecorded import cannot_start
-
+    except NotExecuted as problem:
         code, line = cannot_start(command, problem.errno or 0, problem.strerror or str(problem))
         say(f"gitrun: {line}")
         return code

@@ -11,6 +11,7 @@ from typing import Any
 from gitrun.errors import DiskFull, GitrunError, NotWritable
 from gitrun.files.write import write_file
 from gitrun.monitor import Monitor
+from gitrun.recording.bugs import save_keeper_log, told
 from gitrun.recording.job import Handle
 from gitrun.recording.live import LiveDirectory
 from gitrun.recording.liveness import make_header
@@ -27,7 +28,8 @@ def finish(request: RecordRequest, prepared: Prepared, handle: Handle, ended: bo
     """Seals the run, and says how it went; `ended`: the keeper lived to its end."""
     live = prepared.live
     end = handle.end or read_exit(live.member)
-    code, failure = shell_code(request.command, end, ended, monitor)
+    log = save_keeper_log(prepared.context.gitrun_dir, live)
+    code, failure = shell_code(request.command, end, ended, monitor, log)
     if end is not None and (stopped := (end.get("console") or {}).get("stopped")):
         monitor.warn("W024", f"the console is not complete: {stopped}")
     if end is not None and (problem := end.get("output_problem")):
@@ -37,25 +39,29 @@ def finish(request: RecordRequest, prepared: Prepared, handle: Handle, ended: bo
     duration_s = end["duration_ns"] / 1e9 if end is not None and "duration_ns" in end else None
     try:
         sealed = _seal(request, prepared, end, monitor)
-    except (GitrunError, OSError) as problem:
-        return Recorded(live.run_id, code, "running", False, None, duration_s, 0, left_out, failure, _why_not(problem))
+    except Exception as problem:  # a bug as well: the command has ended, and its exit status is its own
+        why = _why_not(problem, told(prepared.context.gitrun_dir, live.run_id, problem))
+        if not isinstance(problem, (GitrunError, OSError)):
+            monitor.warn("W027", f"the run could not be sealed: {why}")
+        return Recorded(live.run_id, code, "running", False, None, duration_s, 0, left_out, failure, why)
     return Recorded(
         sealed.run_id, code, sealed.status, True, sealed.commit, duration_s, sealed.stored_bytes, left_out, failure
     )
 
 
 def shell_code(
-    command: list[bytes], end: dict[str, Any] | None, ended: bool, monitor: Monitor
+    command: list[bytes], end: dict[str, Any] | None, ended: bool, monitor: Monitor, log: str | None = None
 ) -> tuple[int, str | None]:
-    """What the shell shall see, and the line for a command that could not be executed."""
+    """What the shell shall see, and the line for a command that could not be executed; `log`: a keeper's traceback."""
+    died = f"failed by a bug in gitrun (traceback: {log})" if log else "was killed"
     if end is not None and end.get("start_error"):
         return cannot_start(command, end["start_error"]["errno"], end["start_error"]["message"])
     if end is None or (end["code"] is None and end["signal"] is None):
         who = "command's session leader" if ended else "keeper"
-        monitor.warn("W023", f"the {who} was killed, so nobody saw how the command ended")
+        monitor.warn("W023", f"the {who} {died}, so nobody saw how the command ended")
         return KEEPER_DIED, None
     if not ended:
-        monitor.warn("W023", "the keeper was killed; what was written after the command had ended may be missing")
+        monitor.warn("W023", f"the keeper {died}; what was written after the command had ended may be missing")
     return end["code"] if end["code"] is not None else 128 + int(end["signal"]), None
 
 
@@ -102,10 +108,10 @@ def _put_back(prepared: Prepared, end: dict[str, Any] | None) -> None:
         write_file(os.path.join(live.member, "exit"), json.dumps(end).encode() + b"\n", sync=False)
 
 
-def _why_not(problem: Exception) -> str:
+def _why_not(problem: Exception, words: str) -> str:
     kept, next = "all of it is kept", "gitrun recover"
     if isinstance(problem, DiskFull):
         next = f"{problem.next.removesuffix(', then try again')}, then {next}"
     elif isinstance(problem, GitrunError):
         kept, next = problem.kept or kept, problem.next or next
-    return f"{problem}; {kept}, next: {next}"
+    return f"{words}; {kept}, next: {next}"

@@ -18,7 +18,8 @@ from typing import Any
 
 from gitrun.errors import GitrunError, from_os_error
 from gitrun.files.locks import FileLock
-from gitrun.files.write import make_dirs, write_file
+from gitrun.files.permissions import inherit
+from gitrun.files.write import fsync_dir, fsync_path, make_dirs, write_file
 from gitrun.model.canonical import DecodeProblem, decode, encode
 from gitrun.model.ids import is_run_id
 
@@ -46,7 +47,7 @@ class LiveDirectory:
         try:
             make_dirs(home)
             for directory in (unborn.path, unborn.parts, os.path.dirname(unborn.member), unborn.member):
-                os.mkdir(directory)
+                _make_private(directory)
             write_file(os.path.join(unborn.member, "header.json"), encode(header), sync=False)
             lock.acquire(blocking=False)
             os.rename(unborn.path, os.path.join(home, run_id))
@@ -76,6 +77,17 @@ class LiveDirectory:
     def write_part(self, name: str, data: bytes) -> None:
         """Adds or replaces a finished part."""
         write_file(os.path.join(self.parts, name), data, sync=False)
+
+    def sync(self) -> None:
+        """Makes all that is there survive a power cut; raises OSError."""
+        for directory, _, files in os.walk(self.path):
+            for name in files:
+                try:
+                    fsync_path(os.path.join(directory, name))
+                except FileNotFoundError:
+                    continue  # a temporary name that has become another one
+            fsync_dir(directory)
+        fsync_dir(os.path.dirname(self.path))
 
     def part_paths(self) -> dict[str, str]:
         """The finished parts by name."""
@@ -143,6 +155,16 @@ def live_directories(gitrun_dir: str) -> list[LiveDirectory]:
         if name.startswith(GONE):
             LiveDirectory(os.path.join(home, name.removeprefix(GONE))).remove()
     return [LiveDirectory(os.path.join(home, name)) for name in names if is_run_id(name.removeprefix(UNBORN))]
+
+
+def _make_private(path: str) -> None:
+    """A directory for its owner alone (the spool holds secrets until it is sealed), or for all who share its parent."""
+    os.mkdir(path, 0o700)
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        inherit(fd, os.stat(os.path.dirname(path)))
+    finally:
+        os.close(fd)
 
 
 def _gone(action: Any, path: str) -> None:

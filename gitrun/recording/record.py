@@ -29,7 +29,7 @@ from gitrun.recording.prepare import Prepared, plain_refs, prepare, undo
 from gitrun.recording.processes import is_alive
 from gitrun.recording.request import Recorded, RecordRequest, Started
 from gitrun.recording.signals import FORWARDED, Inherited, hear_of_children, inherited
-from gitrun.recording.unrecorded import run_unrecorded, runs_unrecorded
+from gitrun.recording.unrecorded import NotExecuted, run_unrecorded, runs_unrecorded
 from gitrun.settings import KEYS, load
 
 _SYNC_S = 5.0
@@ -42,7 +42,7 @@ def record(
 
     `found` is what `signals.inherited()` said when the process started (default: asked now). Raises
     CommandNotStarted when it cannot be recorded and `record.on_problem` says stop; where it says run, this process
-    becomes the command and does not return (OSError when it cannot be executed). Raises UsageError for what is no
+    becomes the command and does not return (NotExecuted where it cannot). Raises UsageError for what is no
     command at all.
     """
     found = found or inherited()
@@ -64,7 +64,10 @@ def record(
         expected = isinstance(told, GitrunError)
         words = str(told) if expected else f"a bug in gitrun ({type(problem).__name__}: {problem})"
         monitor.warn("W026", f"NOT RECORDED: {words}; the command runs all the same")
-        run_unrecorded(request.command, found, request.workdir)
+        try:
+            run_unrecorded(request.command, found, request.workdir)
+        except OSError as refusal:
+            raise NotExecuted(refusal.errno, refusal.strerror) from refusal
     try:
         return _run(request, prepared, handle, found, monitor)
     finally:
@@ -182,6 +185,7 @@ def _while_it_runs(prepared: Prepared, handle: Handle, monitor: Monitor) -> bool
 
         if not prepared.archive_is_there():
             return ended  # nothing is made anew in its place
+        live.sync()
         if snapshot.pack is not None:
             snapshot.pack.sync()
         archive = plain_refs(prepared.context.archive)
@@ -189,8 +193,10 @@ def _while_it_runs(prepared: Prepared, handle: Handle, monitor: Monitor) -> bool
             create(archive, LIVE + live.run_id, snapshot.commit)
         elif prepared.pinned != snapshot.commit:
             update(archive, LIVE + live.run_id, snapshot.commit, prepared.pinned)
-    except (GitrunError, OSError) as problem:
-        monitor.warn("W027", f"not all was recorded: {problem}")
+    except Exception as problem:  # a bug as well: the command runs, and its exit status is its own
+        from gitrun.recording.bugs import told
+
+        monitor.warn("W027", f"not all was recorded: {told(prepared.context.gitrun_dir, live.run_id, problem)}")
         draft["coverage"]["recorder"] = [f"not all was recorded: {problem}"]
     return ended
 

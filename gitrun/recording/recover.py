@@ -6,26 +6,30 @@ without a draft, whose recorder died before it had accepted anything, is only re
 """
 
 import os
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
 from gitrun.archive.message import decode_message
 from gitrun.errors import DamagedRecord, GitFailed, GitrunError, LiveElsewhere, RunNotFound
+from gitrun.files.locks import held_by_other
 from gitrun.git.objects import open_reader
 from gitrun.git.refs import LIVE, RUNS, delete, read_ref, read_refs
 from gitrun.git.repository import Repository
 from gitrun.git.trees import parse_commit
 from gitrun.model.canonical import MAX_BYTES, DecodeProblem
 from gitrun.monitor import Monitor
+from gitrun.recording.bugs import save_keeper_log
 from gitrun.recording.context import Context
 from gitrun.recording.live import UNBORN, LiveDirectory, live_directories
-from gitrun.recording.liveness import ALIVE, DEAD, Here, here, judge
+from gitrun.recording.liveness import ALIVE, DEAD, LOCAL, Here, filesystem_of, here, judge
 from gitrun.recording.member import read_exit
 from gitrun.recording.seal import is_sealed, seal_live
 from gitrun.store.config import load_or_create
 
 _LOCK_WAIT_S = 30.0
+_UNBORN_S = 3600.0
 
 
 class Recovered(NamedTuple):
@@ -47,6 +51,9 @@ def recover_all(
     place = place or here()
     recovered = []
     for live in live_directories(context.gitrun_dir):
+        if _was_never_born(live):
+            live.remove_if_possible()
+            continue
         if judge(live, place).state != DEAD:
             continue
         try:
@@ -112,7 +119,7 @@ def recover(
         )
     if is_sealed(context, run_id):
         return None
-    return _recover(context, live, lambda: True, "unknown", keep=True)
+    return _recover(context, live, lambda: judge(live, place).state != ALIVE, "unknown", keep=True)
 
 
 def _recover(
@@ -149,7 +156,7 @@ def _seal(context: Context, live: LiveDirectory, unseen: str, keep: bool) -> Rec
         draft = live.read_draft()
     except DecodeProblem as problem:
         raise _damaged(live, problem) from problem
-    if draft is None or not _has_more_to_say(context, live):
+    if draft is None or not (keep or _was_started(live)) or not _has_more_to_say(context, live):
         if not keep:
             delete(context.archive, LIVE + live.run_id.removeprefix(UNBORN))
             live.remove()
@@ -158,11 +165,34 @@ def _seal(context: Context, live: LiveDirectory, unseen: str, keep: bool) -> Rec
         draft["origin"] = load_or_create(context.gitrun_dir).writer
     if not (draft.get("live") or {}).get("finished"):
         draft.setdefault("coverage", {})["recorder"] = ["it was killed; what it had not yet captured is missing"]
+    if (log := save_keeper_log(context.gitrun_dir, live)) is not None:
+        context.monitor.warn("W023", f"the keeper of run {live.run_id} failed by a bug in gitrun (traceback: {log})")
     try:
         sealed = seal_live(context, live, draft, unseen=unseen, keep=keep, redact=redactor(context.environ))
     except (LookupError, TypeError, ValueError, AttributeError) as problem:  # JSON, but not as any recorder wrote it
         raise _damaged(live, problem) from problem
     return Recovered(sealed.run_id, sealed.status, sealed.commit)
+
+
+def _was_started(live: LiveDirectory) -> bool:
+    """Whether its command may have run: not before the file `keeper` is there. An exit says so as well."""
+    return os.path.lexists(os.path.join(live.member, "keeper")) or read_exit(live.member) is not None
+
+
+def _was_never_born(live: LiveDirectory) -> bool:
+    """Whether this is what a recorder left that was killed before it had written its header.
+
+    Nothing was run there, and nobody can say whose it is: the most that removing it can cost is the start of a
+    recorder that has been making it for an hour.
+    """
+    if not live.run_id.startswith(UNBORN) or os.path.lexists(os.path.join(live.member, "header.json")):
+        return False
+    try:
+        age_s = time.time() - os.stat(live.path).st_mtime
+        held = held_by_other(os.path.join(live.member, "lock"))
+    except (GitrunError, OSError):
+        return False  # gone by now, or not ours to look at
+    return age_s > _UNBORN_S and not held and filesystem_of(live.path) in LOCAL
 
 
 def _damaged(live: LiveDirectory, problem: Exception) -> DamagedRecord:

@@ -22,6 +22,10 @@ _CONTAINER_FILES = ("/.dockerenv", "/run/.containerenv")
 _CGROUP_HINTS = (b"docker", b"kubepods", b"libpod", b"containerd", b"lxc")
 
 
+class NotExecuted(OSError):
+    """The command was to run unrecorded, and the system does not execute it."""
+
+
 def runs_unrecorded(setting: str, environ: Mapping[str, str]) -> bool:
     """Whether a command that cannot be recorded is run: `stop`, `run` or `auto` decide."""
     return setting == "run" or (setting == "auto" and unattended(environ) is not None)

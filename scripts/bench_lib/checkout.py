@@ -61,7 +61,7 @@ def measure(root: Path, work: Path, commit: str, rounds: int) -> dict[str, list[
     """Seconds of every round for git's own checkout and for ours, with and without git."""
     tree = git(root, "rev-parse", commit + "^{tree}")
     facts = {"tree": tree, "base": commit, "detached": True}
-    source = Source("bench", tree, None, facts, [], [], [], WHEN_NS)
+    source = Source("bench", tree, None, facts, [], [], [], WHEN_NS, {})
     environments = {"with git": dict(os.environ), "without git": {**os.environ, "GITRUN_GIT_EXECUTABLE": "none"}}
     seconds: dict[str, list[float]] = {"git worktree": [], **{name: [] for name in environments}}
     for n in range(rounds):

@@ -79,7 +79,7 @@ def test_the_commands_environment_names_the_run(make_repo: Callable[..., Path], 
     script = 'echo "$GITRUN_RUN_ID $GITRUN_ARCHIVE"; test -d "$GITRUN_RUN_DIR" && echo there'
     done = gitrun("record", "-q", "--id-file", "id", "--", "sh", "-c", script, cwd=repo)
     run_id = only_run(git, repo)["id"]
-    assert done.stdout == f"{run_id} {repo}\nthere\n" and done.stderr == ""
+    assert done.stdout == f"{run_id} {repo}/.git\nthere\n" and done.stderr == ""
     assert (repo / "id").read_text() == run_id + "\n"
 
 

@@ -84,6 +84,51 @@ REDACTED = [
     (f"run 'Bearer {A36}'", "run 'Bearer <secret:bearer>'"),
     (f"run --wandb-api-key {HEX40}", "run --wandb-api-key <secret:wandb-api-key>"),
     (f"run WANDB_API_KEY={HEX40}", "run WANDB_API_KEY=<secret:WANDB_API_KEY>"),
+    # options inside one word
+    (
+        "bash -c 'train --api-key X1 --lr 0.1 --password Y2; z'",
+        "bash -c 'train --api-key <secret:api-key> --lr 0.1 --password <secret:password>; z'",
+    ),
+    ("sh -lc 'x --token abc'", "sh -lc 'x --token <secret:token>'"),
+    ("sh -c 'x --token=abc'", "sh -c 'x --token=<secret:token>'"),
+    ("ssh h 'psql --password hunter2'", "ssh h 'psql --password <secret:password>'"),
+    ("ssh h 'psql --password \"two words\" -x'", "ssh h 'psql --password \"<secret:password>\" -x'"),
+    ("env NODE_OPTIONS='--api-key X1'", "env NODE_OPTIONS='--api-key <secret:api-key>'"),
+    ("log \"['--password', 'hunter2']\"", "log \"['--password', '<secret:password>']\""),
+    # a name that may be harmless, a value that looks like a token
+    (f"train.py --wandb_key {HEX40}", "train.py --wandb_key <secret:wandb_key>"),
+    (f"train.py --wandb_key={HEX40}", "train.py --wandb_key=<secret:wandb_key>"),
+    (f"train.py --tokens {A36}", "train.py --tokens <secret:tokens>"),
+    (f"x --api-keys {A36} {A36} y", "x --api-keys <secret:api-keys> <secret:api-keys> y"),
+    # headers
+    ("curl -H 'PRIVATE-TOKEN: ab1'", "curl -H 'PRIVATE-TOKEN: <secret:PRIVATE-TOKEN>'"),
+    ("curl -H X-Auth-Token:ab1", "curl -H X-Auth-Token:<secret:X-Auth-Token>"),
+    ("curl -H 'Cookie: sid=ab1; b=2'", "curl -H 'Cookie: <secret:Cookie>'"),
+    ("curl -HCookie:sid=ab1", "curl -HCookie:<secret:Cookie>"),
+    ("x \"{'Authorization':'token ab1'}\"", "x \"{'Authorization':'<secret:Authorization>'}\""),
+    # parameters of a query
+    ("get 'https://h/?token=short&page=2'", "get 'https://h/?token=<secret:token>&page=2'"),
+    (
+        "get 'https://h/?a=1&access_token=ab&private_token=cd'",
+        "get 'https://h/?a=1&access_token=<secret:access_token>&private_token=<secret:private_token>'",
+    ),
+    ("get 'https://h/f?X-Amz-Signature=abc123&x=1'", "get 'https://h/f?X-Amz-Signature=<secret:signature>&x=1'"),
+    ("get 'https://h/f?sv=2020&sig=ab%3D'", "get 'https://h/f?sv=2020&sig=<secret:signature>'"),
+    # options of single programs
+    ("curl -ume:hunter2 x", "curl -ume:<secret:user> x"),
+    ("sudo curl -b sid=ab1 x", "sudo curl -b <secret:cookie> x"),
+    ("sshpass -p hunter2 ssh h", "sshpass -p <secret:password> ssh h"),
+    ("sshpass -phunter2 ssh h", "sshpass -p<secret:password> ssh h"),
+    ("docker login -u me -p hunter2 h", "docker login -u me -p <secret:password> h"),
+    ("mysql -phunter2 db", "mysql -p<secret:password> db"),
+    (
+        "aws configure set aws_secret_access_key ab1",
+        "aws configure set aws_secret_access_key <secret:aws_secret_access_key>",
+    ),
+    ("x --pass hunter2", "x --pass <secret:pass>"),
+    ("x --pw=hunter2 --pwd hunter3", "x --pw=<secret:pw> --pwd <secret:pwd>"),
+    ('x \'{\\"password\\": \\"a1\\"}\'', 'x \'{\\"password\\": \\"<secret:password>\\"}\''),
+    ("java -DPassword=a1 -Ddb.password=b2", "java -DPassword=<secret:Password> -Ddb.password=<secret:db.password>"),
 ]
 KEPT = [
     "train.py --max-tokens 512 --tokenizer=bert author=me --monkey x num_tokens=3 pad_token_id=0",
@@ -102,6 +147,16 @@ KEPT = [
     "echo 'Basic training and a bearer of news; the token: five'",
     "tar --exclude=.git --pass-through=1 --path=/a:/b",
     "run '-----BEGIN CERTIFICATE-----' x",
+    "bash -c 'train --max-tokens 512 --pad-token [PAD] --token 5 --no-password --key value --monkey x -p 8080'",
+    "echo 'the option --token is new; use --password or --password PASSWORD'",
+    "train.py --pass 2 --pwd /work --pass=3 --tokens 512 --keys a b --key my-experiment-2024-run-03",
+    f"train.py --cache_key {HEX40} --num-tokens 12345678901234567890",
+    "train.py -p 8080 -b 32 -u me -a x",
+    "docker run -p 8080:80 -u 1000:1000 image",
+    "curl -b cookies.txt -c jar https://h/?page=1&sort=sig",
+    "mysql -p db",
+    "aws configure set region eu-west-1",
+    "get 'https://h/?pad_token=x&num_tokens=3&tokenizer=bert&author=me&design=a1'",
 ]
 
 
@@ -195,7 +250,10 @@ HOSTILE = [
     b"token=", b"token=$", b"token=(", b"password: $", b"authorization: $", b"https://", b"://a:", b"eyJ", b"-eyJ",
     b"sk-", b"-----BEGIN ", b"-----BEGIN PRIVATE KEY", b"a.b-", b"token='", b'key":"', b"bearer ", b"passwd\\",
     b'token="\\', b"AKIA", b"xoxb-", b":AA", b"1234567890:AA", b"=", b"@",
-    b"://aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", b"A", b"token",
+    b"://aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", b"A", b"token", b"--token ", b'--token "', b"--token '$", b"--pass\t",
+    b" -a-a",
+    b"?token=$", b"?token=", b"&sig=", b"?sig=<", b'token\\":\\"', b"token\\\\\\", b"x-token: $",
+    b'--token \\"', b"--key aaaa1 ",
 ]  # fmt: skip
 
 

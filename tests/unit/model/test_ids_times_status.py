@@ -52,7 +52,15 @@ def test_times_keep_microseconds_and_come_back() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["2026-11-24", "2026-11-24T06:12:46", "2026-11-24T06:12:46+01:00", "2026-13-24T06:12:46Z"]
+    "text",
+    [
+        "2026-11-24",
+        "2026-11-24T06:12:46",
+        "2026-11-24T06:12:46+01:00",
+        "2026-13-24T06:12:46Z",
+        "2026-02-29T06:12:46Z",
+        "2026-11-24T24:00:00Z",
+    ],
 )
 def test_other_times_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
