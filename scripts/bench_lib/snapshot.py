@@ -10,6 +10,7 @@ interleaved rounds; the ratio is what travels between machines.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import shutil
@@ -124,8 +125,12 @@ def compare(root: Path, files: int, rounds: int) -> dict[str, dict[str, float]]:
 
 def main() -> int:
     """Print one JSON line for each size named on the command line; 1 when a ratio misses its goal."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench snapshot", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("files", nargs="*", type=int, default=SIZES, help="sizes of the repositories, in files")
     missed = 0
-    for files in [int(word) for word in sys.argv[1:]] or SIZES:
+    for files in parser.parse_args().files:
         with tempfile.TemporaryDirectory(prefix="gitrun-bench-") as directory:
             root = Path(directory) / "repo"
             make(root, files)
