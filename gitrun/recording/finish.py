@@ -11,7 +11,6 @@ from typing import Any
 from gitrun.errors import DiskFull, GitrunError, NotWritable
 from gitrun.files.write import write_file
 from gitrun.monitor import Monitor
-from gitrun.recording.bugs import save_keeper_log, told
 from gitrun.recording.job import Handle
 from gitrun.recording.live import LiveDirectory
 from gitrun.recording.liveness import make_header
@@ -26,6 +25,8 @@ _IN_PARTS = ("inputs", "environment", "config", "hardware")  # facts that lie in
 
 def finish(request: RecordRequest, prepared: Prepared, handle: Handle, ended: bool, monitor: Monitor) -> Recorded:
     """Seals the run, and says how it went; `ended`: the keeper lived to its end."""
+    from gitrun.recording.bugs import save_keeper_log, told  # not loaded before the command has started
+
     live = prepared.live
     end = handle.end or read_exit(live.member)
     log = save_keeper_log(prepared.context.gitrun_dir, live)

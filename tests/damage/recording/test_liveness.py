@@ -273,3 +273,11 @@ def test_a_full_disk_keeps_the_run_for_later(make_repo: Callable[..., Path], tmp
     lines = done.stdout.splitlines()
     assert lines[:2] == ["hello", "code 3"], done.stderr
     assert "not sealed" in done.stderr and "failed: sh -c" in lines[-1]
+
+
+def test_a_draft_whose_command_never_ran_is_only_removed(dead: Path, git: Git) -> None:
+    member = directory(dead).member
+    for name in ("keeper", "exit"):
+        os.unlink(os.path.join(member, name))
+    assert recover_all(opened(dead), dict(os.environ), SILENT) == []
+    assert run_ids(git, dead) == [] and live(dead) == []

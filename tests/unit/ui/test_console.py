@@ -93,3 +93,11 @@ def test_a_long_console_is_read_in_blocks() -> None:
     frames: Any = b"".join(frame(pack_value([1, n, b"y" * 1000])) for n in range(5000))
     pieces = list(read_console(Sealed(zstandard.compress(HEAD + frames))))
     assert [time_ns for _, time_ns, _ in pieces] == list(range(5000))
+
+
+def test_secrets_of_a_live_run_are_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from gitrun.ui.console import _plain, _redactor
+
+    monkeypatch.setenv("MY_PASSWORD", "Tr0ub4dor-and-3")
+    pieces = [(1, 1, b"it is Tr0ub4dor"), (1, 2, b"-and-3\n")]
+    assert b"".join(data for _, _, data in _plain(pieces, _redactor())) == b"it is <secret:MY_PASSWORD>\n"
