@@ -175,3 +175,29 @@ def no_git(world: Path) -> dict[str, str]:
 def with_and_without_git(request: pytest.FixtureRequest) -> dict[str, str]:
     """Runs a test twice: with the git executable and without one; an `env` for the `gitrun` fixture."""
     return request.getfixturevalue("no_git") if request.param == "no-git" else {}
+
+
+@pytest.fixture
+def hand(make_repo: Callable[..., Path]) -> Any:
+    """A `tests.hand.Hand` on a fresh repository: it seals records without running anything."""
+    from tests.hand import Hand  # only its users pay for importing the archive
+
+    return Hand(make_repo())
+
+
+@pytest.fixture
+def call(
+    hand: Any, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> Callable[..., Result]:
+    """`call("ls", "--json")`: one command in the repository, with what it printed."""
+    from gitrun.cli.app import main  # and for typer
+
+    monkeypatch.chdir(hand.root)
+
+    def run(*arguments: str) -> Result:
+        capfdbinary.readouterr()
+        code = main(list(arguments))
+        out, err = capfdbinary.readouterr()
+        return Result(code, out, err, arguments)
+
+    return run

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 from gitrun.archive.harmless import harmless
 from gitrun.model.ids import is_run_id
+from gitrun.model.record import change_count
 
 SUBJECT_LIMIT = 200
 VALUE_LIMIT = 400
@@ -58,11 +59,6 @@ def exit_word(exit: dict[str, Any] | None) -> str:
     if exit.get("signal") is not None:
         return f"signal {exit['signal']}"
     return "" if exit.get("code") is None else str(exit["code"])
-
-
-def change_count(source: dict[str, Any]) -> int:
-    """How many files of the source differ from its base."""
-    return sum(len(source.get(kind) or ()) for kind in ("modified", "deleted", "untracked"))
 
 
 def encode_message(record: dict[str, Any]) -> str:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from gitrun.capture.secret_formats import redact_formats
 from gitrun.capture.secret_names import (
@@ -84,13 +84,6 @@ _PROGRAMS: dict[bytes, tuple[tuple[bytes, ...], tuple[bytes, ...], tuple[bytes, 
 }
 _OF_PROGRAM = {b"-b": "cookie"}
 _WRAPPERS = {b"sudo", b"env", b"time", b"nohup", b"nice", b"timeout", b"exec", b"command", b"srun"}
-
-
-class Redacted(NamedTuple):
-    """A command line without its secrets, and the names of those that were replaced."""
-
-    argv: list[bytes]
-    names: list[str]
 
 
 class Redactor:
@@ -259,27 +252,6 @@ class Redactor:
         hole = placeholder(name)
         self.names.add(hole[8:-1].decode("ascii"))
         return hole
-
-
-def redact_argv(argv: Sequence[bytes], environ: Mapping[str, str]) -> Redacted:
-    """The command line without secrets; see the module for what counts as one."""
-    redactor = Redactor(environ)
-    return Redacted(redactor.argv(argv), sorted(redactor.names))
-
-
-def redact_value(name: str, value: Any, environ: Mapping[str, str] | None = None) -> Any:
-    """One value that has a name."""
-    return Redactor(environ or {}).value(name, value)
-
-
-def redact_text(text: Text, environ: Mapping[str, str] | None = None) -> Text:
-    """Text of any kind, such as the URL of a remote."""
-    return Redactor(environ or {}).text(text)
-
-
-def redact_tree(value: Any, environ: Mapping[str, str] | None = None) -> Any:
-    """Nested configuration."""
-    return Redactor(environ or {}).tree(value)
 
 
 def secret_variables(environ: Mapping[str, str]) -> list[tuple[bytes, str]]:

@@ -50,3 +50,8 @@ def status_of(code: int | None, signal: int | None, forwarded: bool) -> str:
     if signal is not None:
         return "interrupted" if forwarded else "failed"
     return "completed" if code == 0 else "failed"
+
+
+def change_count(source: dict[str, Any]) -> int:
+    """How many files of the source differ from its base."""
+    return sum(len(source.get(kind) or ()) for kind in ("modified", "deleted", "untracked"))

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from gitrun.errors import GitrunError, from_os_error
-from gitrun.recording.processes import Process
+from gitrun.files.holder import Process
 from gitrun.recording.signals import Forwarding, Inherited
 from gitrun.recording.terminal import Terminal
 

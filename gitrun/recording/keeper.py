@@ -21,11 +21,12 @@ import time
 from collections.abc import Callable
 from typing import NoReturn
 
+from gitrun.files.holder import exists, identify
 from gitrun.recording import spawn, streams
 from gitrun.recording.console import Spool
 from gitrun.recording.ending import Ending, harmless
 from gitrun.recording.job import READY, REFUSED, Handle, Job
-from gitrun.recording.processes import adopt_orphans, descendants, exists, has_children, identify
+from gitrun.recording.processes import adopt_orphans, descendants, has_children
 from gitrun.recording.relay import Channel, Keyboard
 from gitrun.recording.signals import FORWARDED, Courier, Forwarding, nothing
 from gitrun.recording.terminal import Terminal, copy_window_size, signals_typed, users_terminal

@@ -12,11 +12,11 @@ import os
 from typing import Any, NamedTuple
 
 from gitrun.errors import GitrunError
+from gitrun.files.holder import Here, Process, here, identify, is_alive
 from gitrun.files.locks import held_by_other
 from gitrun.model.canonical import DecodeProblem, decode
 from gitrun.recording.live import LiveDirectory
 from gitrun.recording.member import read_pids
-from gitrun.recording.processes import Process, identify, is_alive
 
 FORMAT = 1
 DEAD, ALIVE, ELSEWHERE = "dead", "alive", "elsewhere"
@@ -24,30 +24,11 @@ DEAD, ALIVE, ELSEWHERE = "dead", "alive", "elsewhere"
 LOCAL = frozenset("ext2 ext3 ext4 xfs btrfs f2fs zfs jfs reiserfs bcachefs nilfs2 tmpfs ramfs overlay ecryptfs".split())
 
 
-class Here(NamedTuple):
-    """What this process can prove things about."""
-
-    host: str
-    boot_id: str
-    pid_namespace: str
-
-
-class Verdict(NamedTuple):
+class Judgement(NamedTuple):
     """`dead`, `alive` or `elsewhere`, and why, in words."""
 
     state: str
     reason: str
-
-
-def here() -> Here:
-    """This host, boot and pid namespace; an empty text where the system does not tell."""
-    boot_id = _read("/proc/sys/kernel/random/boot_id")
-    host = _read("/etc/machine-id") or f"{os.uname().nodename}-{boot_id}"
-    try:
-        namespace = os.readlink("/proc/self/ns/pid")
-    except OSError:
-        namespace = ""
-    return Here(host, boot_id, namespace)
 
 
 def make_header(directory: str) -> dict[str, Any]:
@@ -67,11 +48,11 @@ def make_header(directory: str) -> dict[str, Any]:
     }
 
 
-def judge(live: LiveDirectory, place: Here) -> Verdict:
+def judge(live: LiveDirectory, place: Here) -> Judgement:
     """What can be said about the run behind a live directory: its members' verdicts, the most alive first."""
     members = live.members()
     if not members:
-        return Verdict(ELSEWHERE, "it says nothing about who made it")
+        return Judgement(ELSEWHERE, "it says nothing about who made it")
     verdicts = [judge_member(member, place) for member in members]
     for state in (ALIVE, ELSEWHERE):
         for verdict in verdicts:
@@ -80,41 +61,41 @@ def judge(live: LiveDirectory, place: Here) -> Verdict:
     return verdicts[0]
 
 
-def judge_member(member: str, place: Here) -> Verdict:
+def judge_member(member: str, place: Here) -> Judgement:
     """What can be said about one member."""
     header = read_header(member)
     if header is None:
-        return Verdict(ELSEWHERE, "its header is missing or cannot be read")
+        return Judgement(ELSEWHERE, "its header is missing or cannot be read")
     host = str(header.get("host"))
     if header.get("host_id") != place.host:
-        return Verdict(ELSEWHERE, f"it runs on {host}")
+        return Judgement(ELSEWHERE, f"it runs on {host}")
     if not place.boot_id or not header.get("boot_id"):
-        return Verdict(ELSEWHERE, "this system does not say when it was started")
+        return Judgement(ELSEWHERE, "this system does not say when it was started")
     if header["boot_id"] != place.boot_id:
         kinds = {str(header.get("filesystem")), filesystem_of(member)}
         if kinds <= LOCAL:
-            return Verdict(DEAD, f"{host} was started again since")
-        return Verdict(ELSEWHERE, f"{host} or a machine with its name may still run it")
+            return Judgement(DEAD, f"{host} was started again since")
+        return Judgement(ELSEWHERE, f"{host} or a machine with its name may still run it")
     if not place.pid_namespace or header.get("pid_namespace") != place.pid_namespace:
-        return Verdict(ELSEWHERE, f"it runs in another container on {host}")
+        return Judgement(ELSEWHERE, f"it runs in another container on {host}")
     return _judge_processes(member, header)
 
 
-def _judge_processes(member: str, header: dict[str, Any]) -> Verdict:
+def _judge_processes(member: str, header: dict[str, Any]) -> Judgement:
     try:
         if held_by_other(os.path.join(member, "lock")):
-            return Verdict(ALIVE, "its lock is held")
+            return Judgement(ALIVE, "its lock is held")
     except GitrunError as problem:
-        return Verdict(ELSEWHERE, f"its lock cannot be looked at: {problem}")
+        return Judgement(ELSEWHERE, f"its lock cannot be looked at: {problem}")
     recorder = header.get("recorder")
     if not isinstance(recorder, dict):
-        return Verdict(ELSEWHERE, "its header does not name its process")
+        return Judgement(ELSEWHERE, "its header does not name its process")
     processes = {"recorder": Process(_number(recorder.get("pid")), _number(recorder.get("start")))}
     processes.update(read_pids(member))
     for role, process in processes.items():
         if process.pid != os.getpid() and is_alive(process):
-            return Verdict(ALIVE, f"its {role} (process {process.pid}) is alive")
-    return Verdict(DEAD, "its processes are gone")
+            return Judgement(ALIVE, f"its {role} (process {process.pid}) is alive")
+    return Judgement(DEAD, "its processes are gone")
 
 
 def read_header(member: str) -> dict[str, Any] | None:
@@ -153,11 +134,3 @@ def filesystem_of(path: str) -> str:
 
 def _number(value: Any) -> int:
     return value if type(value) is int else -1
-
-
-def _read(path: str) -> str:
-    try:
-        with open(path, encoding="ascii") as file:
-            return file.read().strip()
-    except (OSError, UnicodeDecodeError):
-        return ""

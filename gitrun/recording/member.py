@@ -5,7 +5,7 @@ import json
 import os
 from typing import Any
 
-from gitrun.recording.processes import Process
+from gitrun.files.holder import Process
 
 EXIT_BYTES = 4096  # preallocated, so that a full disk cannot lose the exit status
 

@@ -1,58 +1,9 @@
-"""Processes as /proc shows them: who is who, and who descends from whom.
-
-A pid alone is reused, so a process is known by its pid and its start time (clock ticks since boot).
-"""
+"""The processes below one: who descends from it, and that none is lost from sight."""
 
 import os
-from typing import Any, NamedTuple
+from typing import Any
 
-
-class Process(NamedTuple):
-    """One process: `start` is its start time in clock ticks since boot."""
-
-    pid: int
-    start: int
-
-
-class Stat(NamedTuple):
-    """The fields of /proc/<pid>/stat that are used here."""
-
-    name: str
-    state: str
-    parent: int
-    start: int
-
-
-def stat_of(pid: int) -> Stat | None:
-    """What the kernel says about a process, None when there is none (or no /proc)."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            data = file.read()
-    except OSError:
-        return None
-    name, _, rest = data.partition(b"(")[2].rpartition(b")")
-    fields = rest.split()
-    return Stat(name.decode("utf-8", "replace"), fields[0].decode(), int(fields[1]), int(fields[19]))
-
-
-def identify(pid: int) -> Process:
-    """A process that exists now; start is 0 where the system does not tell."""
-    found = stat_of(pid)
-    return Process(pid, found.start if found else 0)
-
-
-def is_alive(process: Process) -> bool:
-    """Whether this very process still runs; a zombie does not."""
-    found = stat_of(process.pid)
-    if found is None:
-        return False
-    return found.start == process.start and found.state not in ("Z", "X")
-
-
-def exists(process: Process) -> bool:
-    """Whether the process is still known to the kernel, ended ones that nobody has waited for included."""
-    found = stat_of(process.pid)
-    return found is not None and found.start == process.start
+from gitrun.files.holder import stat_of
 
 
 def has_children() -> bool:

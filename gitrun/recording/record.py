@@ -15,10 +15,12 @@ import time
 from collections.abc import Mapping
 
 from gitrun.errors import CommandNotStarted, GitrunError, UsageError, from_os_error
+from gitrun.files.holder import is_alive
 from gitrun.git.executable import find_git
 from gitrun.git.refs import LIVE, create, update
 from gitrun.git.repository import Repository, archive_of, discover
 from gitrun.model.canonical import path_bytes
+from gitrun.model.record import change_count
 from gitrun.monitor import Monitor
 from gitrun.recording.finish import finish
 from gitrun.recording.job import Handle, Job
@@ -26,7 +28,6 @@ from gitrun.recording.keeper import start_keeper
 from gitrun.recording.live import LiveDirectory
 from gitrun.recording.member import started_at_ns
 from gitrun.recording.prepare import Prepared, plain_refs, prepare, undo
-from gitrun.recording.processes import is_alive
 from gitrun.recording.request import Recorded, RecordRequest, Started
 from gitrun.recording.signals import FORWARDED, Inherited, hear_of_children, inherited
 from gitrun.recording.unrecorded import NotExecuted, run_unrecorded, runs_unrecorded
@@ -108,8 +109,7 @@ def _start(request: RecordRequest, prepared: Prepared, environ: Mapping[str, str
     source = prepared.draft["source"]
     try:
         if request.on_start is not None:
-            changes = sum(len(source.get(kind) or ()) for kind in ("modified", "deleted", "untracked"))
-            request.on_start(Started(prepared.live.run_id, changes))
+            request.on_start(Started(prepared.live.run_id, change_count(source)))
         return start_keeper(_job(request, prepared, environ, found))
     except BaseException:
         undo(prepared.context, prepared.live, prepared.lock)

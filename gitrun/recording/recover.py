@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from gitrun.archive.message import decode_message
 from gitrun.errors import DamagedRecord, GitFailed, GitrunError, LiveElsewhere, RunNotFound
+from gitrun.files.holder import Here, here
 from gitrun.files.locks import held_by_other
 from gitrun.git.objects import open_reader
 from gitrun.git.refs import LIVE, RUNS, delete, read_ref, read_refs
@@ -23,7 +24,7 @@ from gitrun.monitor import Monitor
 from gitrun.recording.bugs import save_keeper_log
 from gitrun.recording.context import Context
 from gitrun.recording.live import UNBORN, LiveDirectory, live_directories
-from gitrun.recording.liveness import ALIVE, DEAD, LOCAL, Here, filesystem_of, here, judge
+from gitrun.recording.liveness import ALIVE, DEAD, LOCAL, filesystem_of, judge
 from gitrun.recording.member import read_exit
 from gitrun.recording.seal import is_sealed, seal_live
 from gitrun.store.config import load_or_create

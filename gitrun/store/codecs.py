@@ -12,8 +12,7 @@ from gitrun.errors import DamagedStore, NewerFormat
 
 RAW = 0
 ZSTD = 1
-GROUPED_ZSTD = 2  # reserved: bytes of equal significance grouped before zstd
-DELTA = 3  # reserved: a difference to another blob
+# 2 and 3 are reserved: see spec/store.md, Codecs.
 
 _LEVEL = 1
 _TOO_SMALL_BYTES = 64

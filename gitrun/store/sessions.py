@@ -23,6 +23,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from gitrun.errors import DamagedStore, NewerFormat
+from gitrun.files.holder import here, identify
 from gitrun.files.write import create, fsync_dir, make_dirs, remove_quietly, write_all
 from gitrun.model import canonical
 from gitrun.model.times import iso
@@ -116,29 +117,13 @@ def decode_session(data: bytes, path: str) -> Promises:
 
 def _facts(name: str) -> dict[str, Any]:
     """Enough for another process to prove this one dead, or to see that it cannot (as a live header says it)."""
-    host, boot_id = os.uname().nodename, _read("/proc/sys/kernel/random/boot_id").strip()
-    started = _read("/proc/self/stat").rpartition(")")[2].split()[19:20]
+    place = here()
     return {
         "session": name,
         "started_at": iso(time.time_ns()),
-        "host": host,
-        "host_id": _read("/etc/machine-id").strip() or f"{host}-{boot_id}",
-        "boot_id": boot_id,
-        "pid_namespace": _pid_namespace(),
-        "process": {"pid": os.getpid(), "start": int(started[0]) if started else 0},
+        "host": os.uname().nodename,
+        "host_id": place.host,
+        "boot_id": place.boot_id,
+        "pid_namespace": place.pid_namespace,
+        "process": identify(os.getpid())._asdict(),
     }
-
-
-def _pid_namespace() -> str:
-    try:
-        return os.readlink("/proc/self/ns/pid")
-    except OSError:
-        return ""  # no /proc: such a session is never proved dead
-
-
-def _read(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read(1 << 16)
-    except OSError:
-        return ""  # as above

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from gitrun.recording.processes import stat_of
+from gitrun.files.holder import stat_of
 from tests.conftest import Result
 from tests.unit.recording.helpers import Typist, wait_for
 

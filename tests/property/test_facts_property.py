@@ -14,10 +14,11 @@ from gitrun.capture.configfile import Unreadable, read_values
 from gitrun.capture.distributions import canonical_record
 from gitrun.capture.program import Program, find_program
 from gitrun.capture.secret_formats import _FORMATS, redact_each_format, redact_formats
-from gitrun.capture.secrets import Redactor, redact_argv, redact_text, redact_tree
+from gitrun.capture.secrets import Redactor
 from gitrun.capture.variables import capture_variables, replay_variables
 from gitrun.capture.words import read_words
 from gitrun.model.canonical import decode, encode
+from tests.redaction import redact_argv, redact_text, redact_tree
 
 WORDS = st.one_of(
     st.binary(max_size=30).map(lambda data: data.replace(b"\0", b"")),

@@ -11,7 +11,8 @@ import pytest
 from gitrun.capture.facts import word_set
 from gitrun.capture.secret_formats import redact_each_format, redact_formats
 from gitrun.capture.secret_names import certainty
-from gitrun.capture.secrets import Redactor, redact_argv, redact_text, redact_tree, redact_value, secret_variables
+from gitrun.capture.secrets import Redactor, secret_variables
+from tests.redaction import redact_argv, redact_text, redact_tree, redact_value
 
 A36 = "aB3dE6gH9jK2mN5pQ8sT1vW4yZ7bC0eF3hI6"  # 36 characters of letters and digits
 HEX40 = "0123456789abcdef0123456789abcdef01234567"

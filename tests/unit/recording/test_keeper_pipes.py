@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
+from gitrun.files.holder import is_alive, stat_of
 from gitrun.recording.console import TAIL_BYTES, collect, read_stream
 from gitrun.recording.member import read_exit, read_pids
-from gitrun.recording.processes import is_alive, stat_of
 from tests.unit.recording.helpers import keep_argv, wait_for
 
 Start = Callable[..., subprocess.Popen[bytes]]
