@@ -21,7 +21,7 @@ from gitrun.capture.takings import Takings
 from gitrun.capture.uncommon import index_path
 from gitrun.errors import GitFailed
 from gitrun.git.attributes import EOL, FILTER, IDENT, Attributes
-from gitrun.git.index import MODE, OID, SIZE, Entry, Index
+from gitrun.git.index import Entry, Index, mode_of, oid_of, size_of
 from gitrun.git.objects import open_reader
 from gitrun.git.repository import Repository
 
@@ -32,10 +32,10 @@ LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 class Converted(NamedTuple):
-    """What `git add` stores of a file, with the blob's bytes."""
+    """What `git add` stores of a file, with the blob's bytes; None where those are too many for Git."""
 
     held: Held
-    data: bytes
+    data: bytes | None
 
 
 def needs_git(kinds: int, data: bytes) -> bool:
@@ -43,8 +43,11 @@ def needs_git(kinds: int, data: bytes) -> bool:
     return bool(kinds & FILTER or (kinds & EOL and b"\r" in data) or (kinds & IDENT and b"$Id" in data))
 
 
-def clean(repo: Repository, paths: list[bytes], environ: Mapping[str, str]) -> dict[bytes, Converted]:
-    """What `git add` would store at these paths; a path that git refuses is missing from the answer."""
+def clean(repo: Repository, paths: list[bytes], large: int, environ: Mapping[str, str]) -> dict[bytes, Converted]:
+    """What `git add` would store at these paths; a path that git refuses is missing from the answer.
+
+    No blob over `large` bytes is held in memory.
+    """
     if repo.git is None or not paths:
         return {}
     with PrivateGit(repo, index_path(repo), environ) as private:
@@ -53,7 +56,8 @@ def clean(repo: Repository, paths: list[bytes], environ: Mapping[str, str]) -> d
         with open_reader(private.repository()) as reader:
             for path, held in listed.items():
                 try:
-                    cleaned[path] = Converted(held, reader.read(held[1].hex())[1])
+                    oid = held[1].hex()
+                    cleaned[path] = Converted(held, None if reader.size(oid) > large else reader.read(oid)[1])
                 except KeyError:
                     continue  # removed meanwhile by somebody's gc: as good as refused
         return cleaned
@@ -92,12 +96,12 @@ def differing(
     for directory, files in index.files.items():
         for name, entry in files.items():
             path = directory + name
-            if entry[MODE] not in (FILE, EXECUTABLE) or path in unproved or not (kinds := attributes.touches(path)):
+            if mode_of(entry) not in (FILE, EXECUTABLE) or path in unproved or not (kinds := attributes.touches(path)):
                 continue
             if kinds & FILTER or repo.git is None:
-                by_bytes.append((path, entry[OID]))
+                by_bytes.append((path, oid_of(entry)))
             else:
-                by_size.append((path, entry[SIZE], entry[OID].hex()))
+                by_size.append((path, size_of(entry), oid_of(entry).hex()))
     found = [path for path, oid in by_bytes if contents.hash_large(path) not in (oid, None)]
     return found + _larger(repo, by_size)
 
@@ -134,10 +138,10 @@ class Converter:
 
     def take_changed(self, postponed: list[Postponed], environ: Mapping[str, str]) -> None:
         """Take changed and new files as git cleans them, and their bytes beside the tree where those differ."""
-        cleaned = clean(self._repo, [path for path, _ in postponed], environ)
+        cleaned = clean(self._repo, [path for path, _ in postponed], self._takings.contents.large, environ)
         for path, entry in postponed:
             if path in cleaned:
-                self._take_cleaned(path, entry, cleaned[path])
+                self._take_cleaned(path, entry, *cleaned[path])
             else:
                 if self._repo.git is None or os.path.lexists(self._takings.top + path):
                     self._takings.view.differ(path, "unconverted")
@@ -148,7 +152,7 @@ class Converter:
         takings = self._takings
         for path in differing(self._repo, takings.index, self._attributes, takings.contents, unproved):
             entry = takings.entry(path)
-            self._overlay(path, (entry[MODE], entry[OID]), self._is_pointer(entry[OID]))
+            self._overlay(path, (mode_of(entry), oid_of(entry)), self._is_pointer(oid_of(entry)))
 
     def take_raw(self, unproved: set[bytes]) -> None:
         """Put the bytes on disk of such files into the tree of a root, whatever its index says."""
@@ -156,16 +160,19 @@ class Converter:
         for path in differing(self._repo, takings.index, self._attributes, takings.contents, unproved):
             takings.take_as_it_is(path, takings.entry(path))
 
-    def _take_cleaned(self, path: bytes, entry: Entry | None, converted: Converted) -> None:
-        held, data = converted
-        if entry is None or not self._takings.is_entry(path, entry, held):
-            self._takings.contents.put(data)
-            self._takings.edit(path, held)
+    def _take_cleaned(self, path: bytes, entry: Entry | None, held: Held, data: bytes | None) -> None:
+        takings = self._takings
+        if entry is None or not takings.is_entry(path, entry, held):
+            if data is None:
+                takings.take_as_it_is(path, entry)  # the guard for large files is about the blob
+                return
+            takings.contents.put(data)
+            takings.edit(path, held)
             if entry is not None:
-                self._takings.note_edit(path, entry, len(data))
-        self._overlay(path, held, data.startswith(LFS_POINTER))
-        if (found := self._takings.contents.seen.get(path)) is not None:
-            self._takings.note_mode(path, found, held[0])
+                takings.note_edit(path, entry, len(data))
+        self._overlay(path, held, data is not None and data.startswith(LFS_POINTER))
+        if (found := takings.contents.seen.get(path)) is not None:
+            takings.note_mode(path, found, held[0])
 
     def _overlay(self, path: bytes, held: Held, is_pointer: bool) -> None:
         contents = self._takings.contents

@@ -17,7 +17,17 @@ from gitrun.capture.findings import View
 from gitrun.capture.guards import Guard
 from gitrun.capture.trees import Edits, Head
 from gitrun.capture.watch import Watch
-from gitrun.git.index import ASSUME_UNCHANGED, FLAGS, INTENT_TO_ADD, MODE, OID, SKIP_WORKTREE, STAGE, Entry, Index
+from gitrun.git.index import (
+    ASSUME_UNCHANGED,
+    INTENT_TO_ADD,
+    SKIP_WORKTREE,
+    STAGE,
+    Entry,
+    Index,
+    flags_of,
+    mode_of,
+    oid_of,
+)
 from gitrun.git.packs import PackWriter
 from gitrun.git.repository import Repository
 
@@ -111,10 +121,10 @@ class Takings:
         """As Git decides it (read-cache.c, ce_mode_from_stat)."""
         if stat.S_ISLNK(found.st_mode):
             return SYMLINK
-        if not self._symlinks and entry is not None and entry[MODE] == SYMLINK:
+        if not self._symlinks and entry is not None and mode_of(entry) == SYMLINK:
             return SYMLINK
         if not self._file_mode:
-            return entry[MODE] if entry is not None and stat.S_ISREG(entry[MODE]) else FILE
+            return mode_of(entry) if entry is not None and stat.S_ISREG(mode_of(entry)) else FILE
         return EXECUTABLE if found.st_mode & stat.S_IXUSR else FILE
 
     def take(self, path: bytes, entry: Entry | None, whole: Whole | None) -> None:
@@ -131,13 +141,13 @@ class Takings:
 
     def is_entry(self, path: bytes, entry: Entry, held: Held) -> bool:
         """Whether the index holds just this at stage 0."""
-        if entry[FLAGS] & STAGE or self.index.extended.get(path, 0) & INTENT_TO_ADD:
+        if flags_of(entry) & STAGE or self.index.extended.get(path, 0) & INTENT_TO_ADD:
             return False
-        return held == (entry[MODE], entry[OID])
+        return held == (mode_of(entry), oid_of(entry))
 
     def note_edit(self, path: bytes, entry: Entry | None, size: int) -> None:
         self._guard.count(self.view.prefix + path, size)
-        if entry is not None and entry[FLAGS] & ASSUME_UNCHANGED:
+        if entry is not None and flags_of(entry) & ASSUME_UNCHANGED:
             self.view.differ(path, "assume-unchanged")
         if self.index.extended.get(path, 0) & SKIP_WORKTREE:
             self.view.differ(path, "skip-worktree")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from gitrun.capture.contents import GITLINK, TREE, Held
 from gitrun.errors import DamagedRecord
-from gitrun.git.index import FLAGS, MODE, OID, SIZE, STAGE, Entry, Index
+from gitrun.git.index import STAGE, Entry, Index, flags_of, mode_of, oid_of, size_of
 from gitrun.git.packs import PackWriter
 from gitrun.git.trees import read_tree
 
@@ -78,7 +78,7 @@ class HeadTrees:
 
     def _from_index(self, directory: bytes) -> dict[bytes, Held]:
         index = self._index
-        held = {name: (entry[MODE], entry[OID]) for name, entry in index.files.get(directory, {}).items()}
+        held = {name: (mode_of(entry), oid_of(entry)) for name, entry in index.files.get(directory, {}).items()}
         for name in index.below.get(directory, ()):
             held[name] = (TREE, index.trees[directory + name + b"/"])
         return held
@@ -212,12 +212,12 @@ class TreeBuilder:
         return now
 
     def _unedited(self, path: bytes, entry: Entry, head: Held | None) -> Held | None:
-        held = (entry[MODE], entry[OID])
-        if entry[FLAGS] & STAGE:
+        held = (mode_of(entry), oid_of(entry))
+        if flags_of(entry) & STAGE:
             return None
         if (self._covers and head == held) or held[0] == GITLINK:
             return held
-        return self._provide(path, held, entry[SIZE])
+        return self._provide(path, held, size_of(entry))
 
     def _write_tree(self, lines: list[bytes], head: bytes | None) -> bytes:
         data = b"".join(lines)

@@ -11,23 +11,27 @@ import os
 from collections.abc import Mapping
 
 from gitrun.capture.private import PrivateGit
-from gitrun.git.index import Index, UncommonIndex, read_index
+from gitrun.git.index import Index, IndexFile, UncommonIndex, empty_index, parse_index, read_index
 from gitrun.git.repository import Repository
 
 
-def load_index(repo: Repository, environ: Mapping[str, str]) -> Index:
-    """The index of a worktree, whatever its form; raises UncommonIndex where that needs a git and there is none."""
-    path = index_path(repo)
+def load_index(repo: Repository, file: IndexFile | None, environ: Mapping[str, str]) -> tuple[Index, bool]:
+    """The index in a worktree's index file, whatever its form, and whether the file has its plain form.
+
+    Raises UncommonIndex where git is needed to read it and there is none.
+    """
+    if file is None:
+        return empty_index(), True
     try:
-        return read_index(path, repo.object_format)
+        return parse_index(file, repo.object_format), True
     except UncommonIndex:
         if repo.git is None:
             raise
-    mtime_ns = os.stat(path).st_mtime_ns
+    path = file.path
     with PrivateGit(repo, path, environ) as private:
         plain = ["-c", "index.sparse=false", "-c", "core.splitIndex=false", "-c", "core.fsmonitor=false"]
         private.run([*plain, "update-index", "--no-split-index", "--force-write-index"])
-        return read_index(private.index, repo.object_format)._replace(mtime_ns=mtime_ns)
+        return read_index(private.index, repo.object_format)._replace(mtime_ns=file.mtime_ns), False
 
 
 def index_path(repo: Repository) -> str:

@@ -14,18 +14,17 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Set
 from typing import NamedTuple
 
-from gitrun.capture.sharing import is_worth_sharing, share
+from gitrun.capture.scout import Scout, covers
+from gitrun.capture.statdata import StatRules, is_same, is_unchanged
 from gitrun.capture.trackers import EVENTS, tracker_marks
 from gitrun.files.names import is_git_directory
 from gitrun.git.ignore import IgnoreRules
-from gitrun.git.index import MODE, Entry, Files, Index
+from gitrun.git.index import STAT, Entry, Files, Index, mode_of
 
 GITLINK = 0o160000
-_S = 1_000_000_000
-_SHARED = 32  # directories to have at hand before they are shared out: enough to be fair
-_KIND_AND_X = 0o170100  # what Git keeps of a mode
 
 
 class Suspect(NamedTuple):
@@ -60,13 +59,6 @@ class Walked(NamedTuple):
     attributes: list[bytes]
 
 
-class StatRules(NamedTuple):
-    """How far the index's stat data is believed: core.trustctime and core.checkStat."""
-
-    ctime: bool = True
-    inode: bool = True
-
-
 def walk(
     top: bytes,
     index: Index,
@@ -76,20 +68,18 @@ def walk(
     skip: frozenset[bytes] = frozenset(),
     plain: frozenset[bytes] = frozenset(),
     trackers: bool = True,
+    scout: Scout | None = None,
 ) -> Walked:
     """Compare the worktree `top` (with a trailing slash) with its index; raises OSError when it cannot be listed.
 
     Directories in `skip` are not entered; those in `plain` are no repositories, whatever they hold. Without
     `trackers`, what an experiment tracker wrote is like anything else.
     """
-    work = _Walk(top, index, rules, trust, skip, plain, trackers)
+    work = _Walk(top, index, rules, trust, skip, plain, trackers, scout is not None)
     work.enter(b"")
-    if is_worth_sharing(index):
-        while work.todo and len(work.todo) < _SHARED:
-            work.enter_or_note(work.todo.pop(0))
-        share(work, index)
-    else:
-        work.finish()
+    work.finish()
+    if scout is not None:
+        work.finish_covered(scout.unproved())
     return work.found
 
 
@@ -103,6 +93,7 @@ class _Walk:
         skip: frozenset[bytes],
         plain: frozenset[bytes],
         trackers: bool,
+        has_scout: bool,
     ) -> None:
         self.top = top
         self.index = index
@@ -111,6 +102,8 @@ class _Walk:
         self.skip = skip
         self.plain = plain
         self.trackers = trackers
+        self.has_scout = has_scout
+        self.covered: set[bytes] = set()  # directories whose tracked files the scout looks at
         self.todo: list[bytes] = []
         self.found = Walked([], [], [], [], [], [], [], [], [], [], [])
 
@@ -118,6 +111,26 @@ class _Walk:
         """Look at everything on `todo`, and at everything below."""
         while self.todo:
             self.enter_or_note(self.todo.pop())
+
+    def finish_covered(self, unproved: set[bytes] | None) -> None:
+        """Look at what the scout could not prove unchanged, at all it was to look at where it failed (None)."""
+        if unproved is None:
+            todo = {directory: self.index.files[directory] for directory in self.covered}
+        else:
+            todo = {}
+            for path in unproved:
+                cut = path.rfind(b"/") + 1
+                if path[:cut] in self.covered:
+                    todo.setdefault(path[:cut], {})[path[cut:]] = self.index.files[path[:cut]][path[cut:]]
+        for directory, files in todo.items():
+            others: set[bytes] = set()
+            try:
+                self._look(directory, files, files.keys(), others)
+                if others:
+                    self._sort_others(directory, others)
+            except OSError:
+                self.found.missing_below.append(directory)  # gone since it was listed
+        self.finish()
 
     def enter_or_note(self, directory: bytes) -> None:
         """Look at one directory, or say that it cannot be looked at."""
@@ -131,15 +144,7 @@ class _Walk:
 
     def enter(self, directory: bytes) -> None:
         """Look at one directory; those below it go onto `todo`."""
-        path = self.top + directory
-        names = set(os.listdir(path))
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            self._look(directory, names, fd)
-        finally:
-            os.close(fd)
-
-    def _look(self, directory: bytes, names: set[bytes], fd: int) -> None:
+        names = set(os.listdir(self.top + directory))
         tracked = self.index.files.get(directory)
         below = self.index.below.get(directory)
         if tracked is None:
@@ -148,14 +153,25 @@ class _Walk:
                 return
         else:
             others = names.difference(tracked)
-            self._compare(directory, tracked, names, fd, others)
+            if self.has_scout and covers(directory):
+                self.covered.add(directory)
+            else:
+                self._look(directory, tracked, names, others)
         if below is not None:
             self.found.missing_below.extend([directory + name + b"/" for name in below - names])
-        if others and self._sort_others(directory, others, below or set(), fd):
+        if others and self._sort_others(directory, others):
             return
         has_tracked = tracked is not None and not tracked.keys().isdisjoint(names)
         if directory and not has_tracked and not self.rules.is_inside_ignored(directory):
             self.found.bare.append(directory)
+
+    def _look(self, directory: bytes, tracked: Files, names: Set[bytes], others: set[bytes]) -> None:
+        """Look at the tracked files of one directory; one that has become a directory joins the others."""
+        fd = _open_directory(self.top + directory)
+        try:
+            self._compare(directory, tracked, names, fd, others)
+        finally:
+            os.close(fd)
 
     def _is_whole(self, directory: bytes, names: set[bytes]) -> bool:
         """Whether an untracked directory is to be taken, or left out, as one thing."""
@@ -170,10 +186,9 @@ class _Walk:
         names -= marks
         return False
 
-    def _compare(self, directory: bytes, tracked: Files, names: set[bytes], fd: int, others: set[bytes]) -> None:
+    def _compare(self, directory: bytes, tracked: Files, names: Set[bytes], fd: int, others: set[bytes]) -> None:
         """Find the tracked files of one directory that are not proved unchanged: the hot loop."""
-        look = os.stat
-        index_mtime = self.index.mtime_ns
+        look, read_stat, index_mtime = os.stat, STAT.unpack_from, self.index.mtime_ns
         for name, entry in tracked.items():
             if name not in names:
                 self.found.missing.append((directory + name, entry))
@@ -183,57 +198,53 @@ class _Walk:
             except FileNotFoundError:
                 self.found.missing.append((directory + name, entry))
                 continue
-            mtime = found.st_mtime_ns
-            if (
-                mtime == entry[2] * _S + entry[3]
-                and mtime < index_mtime
-                and found.st_ctime_ns == entry[0] * _S + entry[1]
-                and found.st_size & 0xFFFFFFFF == entry[6]
-                and found.st_ino & 0xFFFFFFFF == entry[4]
-                and found.st_mode & _KIND_AND_X == entry[5] & _KIND_AND_X
-            ):
-                continue
-            self._suspect(directory, name, entry, found, others)
+            if not is_same(found, read_stat(entry), index_mtime):
+                self._suspect(directory, name, entry, found, others)
 
     def _suspect(self, directory: bytes, name: bytes, entry: Entry, found: os.stat_result, others: set[bytes]) -> None:
         kind = stat.S_IFMT(found.st_mode)
         if kind in (stat.S_IFREG, stat.S_IFLNK):
             if not is_unchanged(found, entry, self.index.mtime_ns, self.trust):
                 self.found.suspects.append(Suspect(directory + name, entry, found))
-        elif kind == stat.S_IFDIR and entry[MODE] == GITLINK:
+        elif kind == stat.S_IFDIR and mode_of(entry) == GITLINK:
             self.found.submodules.append((directory + name, entry))
         else:
             self.found.missing.append((directory + name, entry))
             if kind == stat.S_IFDIR:
                 others.add(name)
 
-    def _sort_others(self, directory: bytes, others: set[bytes], below: set[bytes], fd: int) -> bool:
+    def _sort_others(self, directory: bytes, others: set[bytes]) -> bool:
         """Sort what the index has no entry for; whether any of it is, or may hold, source."""
-        any_source = False
-        for name in others:
-            if name == b".git":
-                continue
-            if name == b".gitattributes":
-                self.found.attributes.append(directory)
-            try:
-                found = os.stat(name, dir_fd=fd, follow_symlinks=False)
-            except FileNotFoundError:
-                continue  # removed since the directory was listed
-            if stat.S_ISDIR(found.st_mode):
-                any_source |= self._is_to_enter(directory, name, name in below)
-                continue
-            if name in below:
-                self.found.missing_below.append(directory + name + b"/")
-            if not (stat.S_ISREG(found.st_mode) or stat.S_ISLNK(found.st_mode)):
-                continue  # a FIFO, a socket or a device: Git has no such thing
-            if self.rules.is_ignored(directory, name, False) or self._is_refused(directory, name):
-                continue
-            if self.trackers and name.startswith(EVENTS):
-                self.found.trackers.append(directory + name)
-            else:
-                self.found.untracked.append((directory + name, found))
-                any_source = True
-        return any_source
+        below = self.index.below.get(directory, ())
+        fd = _open_directory(self.top + directory)
+        try:
+            found = [self._sort_other(directory, name, name in below, fd) for name in others]
+        finally:
+            os.close(fd)
+        return any(found)
+
+    def _sort_other(self, directory: bytes, name: bytes, is_tracked: bool, fd: int) -> bool:
+        if name == b".git":
+            return False
+        if name == b".gitattributes":
+            self.found.attributes.append(directory)
+        try:
+            found = os.stat(name, dir_fd=fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return False  # removed since the directory was listed
+        if stat.S_ISDIR(found.st_mode):
+            return self._is_to_enter(directory, name, is_tracked)
+        if is_tracked:
+            self.found.missing_below.append(directory + name + b"/")
+        if not (stat.S_ISREG(found.st_mode) or stat.S_ISLNK(found.st_mode)):
+            return False  # a FIFO, a socket or a device: Git has no such thing
+        if self.rules.is_ignored(directory, name, False) or self._is_refused(directory, name):
+            return False
+        if self.trackers and name.startswith(EVENTS):
+            self.found.trackers.append(directory + name)
+            return False
+        self.found.untracked.append((directory + name, found))
+        return True
 
     def _is_to_enter(self, directory: bytes, name: bytes, is_tracked: bool) -> bool:
         path = directory + name + b"/"
@@ -252,20 +263,8 @@ class _Walk:
         return True
 
 
-def is_unchanged(found: os.stat_result, entry: Entry, index_mtime: int, trust: StatRules) -> bool:
-    """The question again for links, whose mode means nothing, and with the trust a repository's settings leave."""
-    mtime = found.st_mtime_ns
-    if mtime >= index_mtime or found.st_size & 0xFFFFFFFF != entry[6]:
-        return False
-    if trust.ctime and found.st_ctime_ns != entry[0] * _S + entry[1]:
-        return False
-    if trust.inode:
-        same = mtime == entry[2] * _S + entry[3] and found.st_ino & 0xFFFFFFFF == entry[4]
-    else:
-        # core.checkStat=minimal: whole seconds are all that every writer of this index keeps.
-        same = mtime // _S == entry[2] and mtime // _S < index_mtime // _S
-    mask = 0o170000 if stat.S_ISLNK(found.st_mode) else _KIND_AND_X
-    return same and found.st_mode & mask == entry[5] & mask
+def _open_directory(path: bytes) -> int:
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
 
 
 def is_repository(directory: bytes) -> bool:

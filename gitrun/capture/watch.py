@@ -14,9 +14,10 @@ import os
 import stat
 from typing import NamedTuple
 
-from gitrun.capture.walk import GITLINK, StatRules, is_unchanged
+from gitrun.capture.statdata import StatRules, is_unchanged
+from gitrun.capture.walk import GITLINK
 from gitrun.files.write import create, make_dirs, remove_quietly
-from gitrun.git.index import MODE, Index
+from gitrun.git.index import Index, mode_of
 from gitrun.model.canonical import path_text
 
 MOST_TRACKED = 100_000  # files; to look at that many again takes a quarter of a second of the command's machine
@@ -97,7 +98,7 @@ def _changed_entries(each: Watched, watch: Watch, started_ns: int) -> list[bytes
     for directory, files in each.tracked.files.items():
         for name, entry in files.items():
             found = look(each.top + directory + name)
-            if found is None or not watch.began_ns <= found.st_ctime_ns < started_ns or entry[MODE] == GITLINK:
+            if found is None or not watch.began_ns <= found.st_ctime_ns < started_ns or mode_of(entry) == GITLINK:
                 continue
             if stat.S_ISDIR(found.st_mode) or directory + name in each.read:
                 continue

@@ -14,16 +14,18 @@ from typing import NamedTuple
 from gitrun.capture.contents import GITLINK
 from gitrun.capture.conversions import Converter, Postponed, needs_git
 from gitrun.capture.nested import Nested, open_files, open_nested, why_not
+from gitrun.capture.scout import Scout, send_scout
+from gitrun.capture.statdata import StatRules
 from gitrun.capture.takings import Place, Takings, Tools
 from gitrun.capture.trees import Comparison, HeadTrees, TreeBuilder
-from gitrun.capture.uncommon import load_index
-from gitrun.capture.walk import StatRules, Suspect, Walked, walk
+from gitrun.capture.uncommon import index_path, load_index
+from gitrun.capture.walk import Suspect, Walked, walk
 from gitrun.capture.watch import Watched, look, same_state
 from gitrun.errors import UnsafeRepository, UnsupportedRepository
 from gitrun.git.attributes import FILE as ATTRIBUTES_FILE
 from gitrun.git.attributes import FILTER, Attributes, find_attributes
 from gitrun.git.ignore import IgnoreRules
-from gitrun.git.index import ASSUME_UNCHANGED, FLAGS, OID, SKIP_WORKTREE, Entry
+from gitrun.git.index import ASSUME_UNCHANGED, SKIP_WORKTREE, Entry, Index, flags_of, oid_of, read_index_file
 from gitrun.git.repository import Repository
 
 _ATTEMPTS = 3
@@ -62,16 +64,39 @@ class _Capture:
         self.view = place.view
         self.repo = place.repo
         self.top = os.fsencode(place.repo.worktree).rstrip(b"/") + b"/"
-        self.index = load_index(place.repo, tools.environ) if place.tracked is None else place.tracked
+        self.trust = _stat_rules(place.repo)
+        self.scout: Scout | None = None
+        self.index = self._load_index() if place.tracked is None else place.tracked
         self.takings = Takings(place, tools, self.top, self.index)
         self.attributes: Attributes | None = None
         self.absent: set[bytes] = set()
         self.nested: list[Nested] = []
         self.untracked: set[bytes] = set()
-        self.trust = _stat_rules(place.repo)
+
+    def _load_index(self) -> Index:
+        """Parse the index, while a scout already looks at the files it names."""
+        file = read_index_file(index_path(self.repo))
+        if file is not None and self.trust == StatRules():
+            self.scout = send_scout(file, self.top, self.repo.object_format)
+        try:
+            index, is_plain = load_index(self.repo, file, self.tools.environ)
+        except BaseException:
+            self._dismiss()
+            raise
+        if not is_plain:
+            self._dismiss()  # it looks at another index
+        return index
+
+    def _dismiss(self) -> None:
+        if self.scout is not None:
+            self.scout.dismiss()
+            self.scout = None
 
     def run(self) -> Captured:
-        walked = self._walk()
+        try:
+            walked = self._walk()
+        finally:
+            self._dismiss()
         self.attributes = self._find_attributes(walked)
         self._take_nested(walked)
         postponed = [*self._take_suspects(walked.suspects), *self._take_untracked(walked.untracked)]
@@ -123,6 +148,7 @@ class _Capture:
                 skip=self.place.skip,
                 plain=plain,
                 trackers=self.tools.guard.limits.trackers == "leave_out",
+                scout=self.scout,
             )
             self.nested = []
             broken = {path for path in walked.embedded if not self._open(path, "embedded")}
@@ -158,7 +184,7 @@ class _Capture:
                     self.view.differ(nested.path, "embedded")  # `git add` refuses a repository without a commit
                 continue
             oid = bytes.fromhex(nested.head.commit)
-            if len(oid) == self.repo.hash_len and (entry is None or entry[OID] != oid):
+            if len(oid) == self.repo.hash_len and (entry is None or oid_of(entry) != oid):
                 self.takings.edit(path, (GITLINK, oid))
             if entry is None:
                 self.untracked.add(path)
@@ -283,7 +309,7 @@ class _Capture:
     def _note_absent(self, path: bytes, entry: Entry) -> None:
         if self.index.extended.get(path, 0) & SKIP_WORKTREE:
             self.absent.add(path)
-        elif entry[FLAGS] & ASSUME_UNCHANGED:
+        elif flags_of(entry) & ASSUME_UNCHANGED:
             self.view.differ(path, "assume-unchanged")
 
     def _note_left_out(self, walked: Walked) -> None:

@@ -1,10 +1,10 @@
 """Git's index, read and never written: what was tracked, with the stat data that proves a file unchanged.
 
 Problem: `git status` and `git add` rewrite the index they look at, and a snapshot may not touch it.
-Idea: one private read of its bytes, parsed into plain tuples, a dict per directory, so that a walk
-over the disk compares a whole directory by set arithmetic and a few integers per file.
+Idea: one private read of its bytes, cut into entries, a dict per directory, so that a walk over the
+disk compares a whole directory by set arithmetic and a few integers per file.
 Reason: at 200,000 files the cost of one Python object more or less per file is what is measured,
-so entries are the tuples that `struct` makes; the constants below name their fields.
+so an entry stays the bytes it is, and the few that are asked about are read by the functions below.
 
 Format: Documentation/gitformat-index.txt, versions 2 to 4.
 """
@@ -18,17 +18,12 @@ from typing import Final, NamedTuple
 from gitrun.errors import DamagedRepository, UnsupportedRepository
 from gitrun.git.hashing import RAW_BYTES
 
-# The fields of an entry, in the order of the tuple.
-CTIME_S: Final = 0
-CTIME_NS: Final = 1
-MTIME_S: Final = 2
-MTIME_NS: Final = 3
-INODE: Final = 4
-MODE: Final = 5
-SIZE: Final = 6
-OID: Final = 7
-FLAGS: Final = 8
-Entry = tuple[int, int, int, int, int, int, int, bytes, int]
+Entry = bytes
+"""The fixed part of an entry as it stands in the file, the second flags word left out."""
+
+# ctime, mtime (seconds and nanoseconds each), inode, mode and size of an entry, all 32 bits
+STAT: Final = struct.Struct(">IIII4xII8xI")
+HEAD_BYTES: Final = 42  # of an entry beside its object id
 
 ASSUME_UNCHANGED = 0x8000
 EXTENDED = 0x4000
@@ -59,12 +54,40 @@ class Index(NamedTuple):
     conflicts: dict[bytes, dict[int, Entry]]
 
 
+class IndexFile(NamedTuple):
+    """The bytes of an index file and its time."""
+
+    path: str
+    data: bytes
+    mtime_ns: int
+
+
 class UncommonIndex(UnsupportedRepository):
     """The index uses a feature (`feature`) that only git itself can read: split or sparse."""
 
     def __init__(self, feature: str) -> None:
         super().__init__(f"this index is a {feature}, which only git can read", next="install git")
         self.feature = feature
+
+
+def mode_of(entry: Entry) -> int:
+    """The mode Git stores."""
+    return int.from_bytes(entry[24:28], "big")
+
+
+def size_of(entry: Entry) -> int:
+    """The file's size modulo 2^32."""
+    return int.from_bytes(entry[36:40], "big")
+
+
+def oid_of(entry: Entry) -> bytes:
+    """The raw id of the blob or commit."""
+    return entry[40:-2]
+
+
+def flags_of(entry: Entry) -> int:
+    """The first flags word."""
+    return int.from_bytes(entry[-2:], "big")
 
 
 def empty_index() -> Index:
@@ -78,16 +101,26 @@ def read_index(path: str, fmt: str) -> Index:
     Raises UncommonIndex for a split or sparse index, UnsupportedRepository for a version or an
     extension that must be understood and is not, DamagedRepository for anything else.
     """
+    file = read_index_file(path)
+    return empty_index() if file is None else parse_index(file, fmt)
+
+
+def read_index_file(path: str) -> IndexFile | None:
+    """The bytes of an index; None when there is none."""
     try:
         with open(path, "rb", buffering=0) as file:
             mtime_ns = os.fstat(file.fileno()).st_mtime_ns
-            data = file.readall()
+            return IndexFile(path, file.readall(), mtime_ns)
     except FileNotFoundError:
-        return empty_index()
+        return None
+
+
+def parse_index(file: IndexFile, fmt: str) -> Index:
+    """What an index file says; raises as `read_index` does."""
     try:
-        return _parse(data, mtime_ns, RAW_BYTES[fmt])
+        return _parse(file.data, file.mtime_ns, RAW_BYTES[fmt])
     except (struct.error, IndexError, ValueError) as problem:
-        raise DamagedRepository(f"{path} is damaged: {problem}", next="git fsck") from problem
+        raise DamagedRepository(f"{file.path} is damaged: {problem}", next="git fsck") from problem
 
 
 def _parse(data: bytes, mtime_ns: int, hash_len: int) -> Index:
@@ -109,21 +142,18 @@ def _parse(data: bytes, mtime_ns: int, hash_len: int) -> Index:
 
 def _read_plain(data: bytes, count: int, hash_len: int, index: Index) -> int:
     """Read the entries of versions 2 and 3, each padded with NULs to a multiple of eight."""
-    unpack = struct.Struct(f">IIII4xII8xI{hash_len}sH").unpack_from
-    at, head = 12, 42 + hash_len
+    at, head = 12, HEAD_BYTES + hash_len
     files = index.files
     here: Files = {}
     last: bytes | None = None
     for _ in range(count):
-        entry = unpack(data, at)
-        flags = entry[8]
         start = at + head
-        if flags & EXTENDED:
+        special = data[start - 2] & 0x70  # extended, or a stage
+        if special & 0x40:
             start += 2
-        end = start + (flags & NAME_LENGTH)
-        if flags & NAME_LENGTH == NAME_LENGTH:
-            end = data.index(b"\0", end)
+        end = data.index(b"\0", start)
         path = data[start:end]
+        entry = data[at : at + head]
         at += end - at + 8 & -8
         cut = path.rfind(b"/") + 1
         directory = path[:cut]
@@ -131,20 +161,20 @@ def _read_plain(data: bytes, count: int, hash_len: int, index: Index) -> int:
             last = directory
             here = files.setdefault(directory, {})
         here[path[cut:]] = entry
-        if flags & 0x7000:
+        if special:
             _note(index, path, entry, data, start)
     return at
 
 
 def _read_compressed(data: bytes, count: int, hash_len: int, index: Index) -> int:
     """Read the entries of version 4, each path given as what differs from the one before."""
-    unpack = struct.Struct(f">IIII4xII8xI{hash_len}sH").unpack_from
-    at, head = 12, 42 + hash_len
+    at, head = 12, HEAD_BYTES + hash_len
     files = index.files
     path = b""
     for _ in range(count):
-        entry = unpack(data, at)
-        start = at + head + (2 if entry[8] & EXTENDED else 0)
+        entry = data[at : at + head]
+        special = flags_of(entry) & (EXTENDED | STAGE)
+        start = at + head + (2 if special & EXTENDED else 0)
         strip, begin = _varint(data, start)
         if strip > len(path):
             raise ValueError(f"a path at byte {at} strips more than there is")
@@ -153,7 +183,7 @@ def _read_compressed(data: bytes, count: int, hash_len: int, index: Index) -> in
         at = end + 1
         cut = path.rfind(b"/") + 1
         files.setdefault(path[:cut], {})[path[cut:]] = entry
-        if entry[8] & 0x7000:
+        if special:
             _note(index, path, entry, data, start)
     return at
 
@@ -171,9 +201,10 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 
 def _note(index: Index, path: bytes, entry: Entry, data: bytes, start: int) -> None:
     """Keep what few entries have: a stage, or a second flags word (it ends at `start`)."""
-    if entry[FLAGS] & EXTENDED:
+    flags = flags_of(entry)
+    if flags & EXTENDED:
         index.extended[path] = int.from_bytes(data[start - 2 : start], "big")
-    if stage := entry[FLAGS] & STAGE:
+    if stage := flags & STAGE:
         index.conflicts.setdefault(path, {})[stage >> 12] = entry
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
+from gitrun.capture import scout
 from tests.differential.snapshot_states import STATES, Delta
 from tests.snapshots import files_of, git, gits_tree, is_complete, snapshot
 
@@ -31,8 +33,14 @@ def expected_tree(root: Path, delta: Delta) -> str:
 
 
 @pytest.mark.parametrize("name", STATES)
-@pytest.mark.parametrize("without_git", [False, True], ids=["git", "no-git"])
-def test_the_tree_is_gits(name: str, without_git: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["git", "no-git", "scout", "failing-scout"])
+def test_the_tree_is_gits(name: str, how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_git = how == "no-git"
+    if "scout" in how:  # a second process at work, which a repository of this size would not be given
+        monkeypatch.setattr(scout, "_ENOUGH", 1)
+        monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1})
+    if how == "failing-scout":
+        monkeypatch.setattr(scout, "_unproved", lambda *args: 1 // 0)
     root = tmp_path / "repo"
     root.mkdir()
     delta = STATES[name](root) or {}

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gitrun.errors import DamagedRepository, UnsupportedRepository
-from gitrun.git.index import read_index
+from gitrun.git.index import mode_of, oid_of, read_index
 from tests.snapshots import files_of, git, gits_tree, is_complete, snapshot
 
 COMPONENTS = [b"a", b"b", b"a.b", b"a-", b"dir", b"x.log", b"\xff", b"build"]
@@ -146,7 +146,7 @@ def test_an_index_is_read_as_git_reads_it(fmt: str, version: str, tmp_path: Path
     git(root, "update-index", "--skip-worktree", "a")
     index = read_index(str(root / ".git/index"), fmt)
     found = {
-        directory + name: b"%o %b 0" % (entry[5], entry[7].hex().encode())
+        directory + name: b"%o %b 0" % (mode_of(entry), oid_of(entry).hex().encode())
         for directory, files in index.files.items()
         for name, entry in files.items()
     }

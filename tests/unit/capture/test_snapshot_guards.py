@@ -58,6 +58,26 @@ def test_a_large_file_that_head_has_stays_in_the_tree(root: Path) -> None:
     assert taken.extra == [] and b"committed.bin" in files_of(root, taken.tree)
 
 
+def test_the_guard_for_large_files_is_about_what_git_would_store(root: Path) -> None:
+    """A line-end conversion, or a filter, does not smuggle a large blob into Git; a pointer is as small as it looks."""
+    write(root, ".gitattributes", "*.txt text\n*.lfs filter=lfs\n")
+    git(root, "config", "filter.lfs.clean", "echo version https://git-lfs.github.com/spec/v1; wc -c")
+    write(root, "tracked.txt", b"small\r\n")
+    git(root, "add", "-A")
+    git(root, "commit", "-q", "-m", "converted")
+    write(root, "tracked.txt", b"large\r\n" * 1000)
+    write(root, "new.txt", b"large\r\n" * 1000)
+    write(root, "model.lfs", b"weights" * 1000)
+    taken = snapshot(root, flags={"record.large_file": "4k"})
+    assert {line["path"]: line["reason"] for line in taken.extra} == {
+        "tracked.txt": "large",
+        "new.txt": "large",
+        "model.lfs": "lfs",
+    }
+    assert not files_of(root, taken.tree).keys() & {b"tracked.txt", b"new.txt"}
+    assert content(root, taken.tree, "model.lfs").startswith(b"version https://git-lfs")
+
+
 def test_memory_stays_flat_with_a_large_file(root: Path) -> None:
     with open(root / "large", "wb") as file:
         for _ in range(96):
