@@ -53,8 +53,8 @@ class Scout:
 
 
 def covers(directory: bytes) -> bool:
-    """Whether a scout looks at the tracked files of `directory`: fifteen of sixteen, the parent has more else to do."""
-    return zlib.crc32(directory) & 15 != 0
+    """Whether a scout looks at the tracked files of `directory`: seven of eight, the parent has more else to do."""
+    return zlib.crc32(directory) & 7 != 0
 
 
 def send_scout(file: IndexFile, top: bytes, fmt: str) -> Scout | None:
