@@ -8,6 +8,7 @@ thrown away once it has been read.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 
@@ -15,13 +16,17 @@ from gitrun.files.write import create, make_dirs, remove_quietly, write_all
 from gitrun.git.executable import Argument
 from gitrun.git.repository import Repository
 
+_PREFIX = "private-"
+_LEFT_S = 86_400.0
+
 
 class PrivateGit:
     """git with an index and an object directory of its own; a context manager."""
 
     def __init__(self, repo: Repository, index_path: str, environ: Mapping[str, str]) -> None:
         self._repo = repo
-        self.directory = os.path.join(repo.gitrun_dir(environ), "cache", f"private-{os.getpid()}-{os.urandom(4).hex()}")
+        name = f"{_PREFIX}{os.getpid()}-{os.urandom(4).hex()}"
+        self.directory = os.path.join(repo.gitrun_dir(environ), "cache", name)
         self.objects = os.path.join(self.directory, "objects")
         self.index = os.path.join(self.directory, "index")
         make_dirs(self.objects)
@@ -72,13 +77,33 @@ class PrivateGit:
                     os.utime(path, ns=times)
             except OSError:
                 pass  # removed meanwhile, or somebody else's: git could not touch that one either
-        for directory, _, names in os.walk(self.directory, topdown=False):
-            for name in names:
-                remove_quietly(os.path.join(directory, name))
-            try:
-                os.rmdir(directory)
-            except OSError:
-                pass  # what is left is below cache/, where nothing is ever read again
+        _remove(self.directory)
+
+
+def sweep(gitrun_dir: str) -> None:
+    """Remove the corners that killed processes left; none is in use for longer than git takes to answer."""
+    cache = os.path.join(gitrun_dir, "cache")
+    try:
+        left = [name for name in os.listdir(cache) if name.startswith(_PREFIX)]
+    except FileNotFoundError:
+        return
+    for name in left:
+        path = os.path.join(cache, name)
+        try:
+            if time.time() - os.stat(path).st_mtime > _LEFT_S:
+                _remove(path)
+        except FileNotFoundError:
+            continue  # somebody else sweeps as well
+
+
+def _remove(corner: str) -> None:
+    for directory, _, names in os.walk(corner, topdown=False):
+        for name in names:
+            remove_quietly(os.path.join(directory, name))
+        try:
+            os.rmdir(directory)
+        except OSError:
+            pass  # what is left is below cache/, where nothing is ever read again
 
 
 def _times_of_shared_indexes(directory: str) -> dict[str, tuple[int, int]]:

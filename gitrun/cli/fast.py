@@ -174,6 +174,8 @@ class Lines(Monitor):
             return
         if self.quiet:
             return
+        from gitrun.ui.words import duration, size  # the command has ended: nobody waits for its start
+
         took = "" if run.duration_s is None else f" in {duration(run.duration_s)}"
         left_out = f", {size(run.left_out_bytes)} left out" if run.left_out_bytes else ""
         say(
@@ -188,25 +190,6 @@ def say(line: str) -> None:
         os.write(2, (line + "\n").encode("utf-8", "backslashreplace"))
     except OSError:
         pass  # nobody listens
-
-
-def duration(seconds: float) -> str:
-    """A duration as people say it."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
-
-
-def size(number: int) -> str:
-    """A number of bytes as people say it."""
-    value = float(number)
-    for unit in ("bytes", "KiB", "MiB"):
-        if value < 1024:
-            return f"{value:.0f} {unit}" if unit == "bytes" else f"{value:.1f} {unit}"
-        value /= 1024
-    return f"{value:.1f} GiB"
 
 
 def _bytes(value: bytes | bool | list[bytes] | None) -> bytes:

@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from gitrun.archive.message import decode_message
+from gitrun.capture.private import sweep
 from gitrun.errors import DamagedRecord, GitFailed, GitrunError, LiveElsewhere, RunNotFound
 from gitrun.files.holder import Here, here
 from gitrun.files.locks import held_by_other
@@ -46,7 +47,7 @@ def recover_all(
 ) -> list[Recovered]:
     """Seals every run of the archive that is proved dead; the others are left alone.
 
-    Live refs of sealed runs that have come back go as well.
+    Live refs of sealed runs that have come back go as well, and what killed snapshots left below cache/.
     """
     context = Context(archive, archive.gitrun_dir(environ), environ, monitor)
     place = place or here()
@@ -65,6 +66,7 @@ def recover_all(
         if found is not None:
             recovered.append(found)
     _drop_left_refs(context)
+    sweep(context.gitrun_dir)
     return recovered
 
 

@@ -29,3 +29,15 @@ def test_only_what_a_sealed_run_holds_is_dropped(
     assert recover_all(discover(str(repo), find_git(), dict(os.environ)), dict(os.environ), SILENT) == []
     live = git("for-each-ref", "--format=%(refname:lstrip=3)", "refs/gitrun/live", cwd=repo).stdout.split()
     assert live == [unknown, forced]
+
+
+def test_what_killed_snapshots_left_is_swept_once_nobody_can_be_using_it(make_repo: Callable[..., Path]) -> None:
+    repo = make_repo()
+    cache = repo / ".git/gitrun/cache"
+    for name in ("private-1-old", "private-2-new"):
+        (cache / name / "objects").mkdir(parents=True)
+        (cache / name / "index").write_bytes(b"DIRC")
+    (cache / "environment-x").write_bytes(b"{}")
+    os.utime(cache / "private-1-old", (0, 0))
+    recover_all(discover(str(repo), find_git(), dict(os.environ)), dict(os.environ), SILENT)
+    assert sorted(path.name for path in cache.iterdir()) == ["environment-x", "private-2-new"]
