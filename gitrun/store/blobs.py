@@ -85,6 +85,13 @@ class BlobStore:
             del self._packs[name]
         return False
 
+    def seems_to_hold(self, digest: bytes) -> bool:
+        """Whether a pack known by now names the blob with this raw id; from any thread, looking at nothing new."""
+        try:
+            return any(reader.find(digest) for reader in list(self._packs.values()))
+        except GitrunError:
+            return False  # `holds` meets the same problem, and deals with it
+
     def refresh(self) -> list[str]:
         """Look for packs that appeared since the last look; their names."""
         self._listed = True

@@ -24,17 +24,17 @@ class Encoder:
     def __init__(self) -> None:
         self._compressor: Any = None
 
-    def encode(self, plain: bytes | memoryview) -> tuple[int, bytes]:
+    def encode(self, plain: bytes) -> tuple[int, bytes]:
         """The codec and the bytes to store."""
         if len(plain) < _TOO_SMALL_BYTES:
-            return RAW, bytes(plain)
+            return RAW, plain
         if self._compressor is None:
             import zstandard  # heavy, and not needed by a run that stores nothing
 
             self._compressor = zstandard.ZstdCompressor(level=_LEVEL, write_content_size=True)
         packed = self._compressor.compress(plain)
         if len(packed) * 100 > len(plain) * 98:
-            return RAW, bytes(plain)
+            return RAW, plain
         # a copy: what compress() returns keeps the room it was given, as much as the plain bytes
         return ZSTD, bytes(memoryview(packed))
 

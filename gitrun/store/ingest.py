@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from gitrun.errors import GitrunError, from_os_error
 from gitrun.files.write import create, fsync_dir, make_dirs, remove_quietly, temporary_path, write_all
 from gitrun.store.chunking import MAX_BLOB_BYTES, Chunking, Readable, cut
-from gitrun.store.codecs import Encoder
 from gitrun.store.config import load_or_create
 from gitrun.store.pack import PackWriter
 from gitrun.store.sessions import SessionFile
+from gitrun.store.workers import Piece, Workers
 
 if TYPE_CHECKING:
     from gitrun.store.blobs import BlobStore
@@ -49,7 +49,7 @@ class Session:
     def __init__(self, store: BlobStore) -> None:
         self._store = store
         self._promises = SessionFile(store.directory)
-        self._encoder = Encoder()
+        self._workers = Workers(self._take, self._seems_stored)
         self._chunking: Chunking | None = None
         self._taken: set[bytes] = set()
         self._pending: dict[bytes, bytes] = {}
@@ -62,7 +62,7 @@ class Session:
         if len(data) > MAX_BLOB_BYTES:
             raise ValueError(f"{len(data)} bytes are too many for one blob: put_bytes cuts them")
         digest = hashlib.sha256(data).digest()
-        self._take(digest, data)
+        self._workers.hand(data, [], digest)
         return digest.hex()
 
     def put_bytes(self, data: bytes) -> Content:
@@ -88,16 +88,24 @@ class Session:
             self._chunking = load_or_create(self._store.gitrun_dir).chunking
         whole = hashlib.sha256()
         chunks: list[tuple[str, int]] = []
+        size, last = 0, b""
         for piece in cut(source, self._chunking, self._store.monitor):
             whole.update(piece)
-            # The first piece's hash is the whole's so far: a file of one blob is hashed once.
-            digest = hashlib.sha256(piece).digest() if chunks else whole.digest()
-            self._take(digest, piece)
-            chunks.append((digest.hex(), len(piece)))
-        return Content(whole.hexdigest(), sum(length for _, length in chunks), chunks)
+            if last:
+                self._workers.hand(last, chunks)
+            last = bytes(piece)  # it is valid until the next is asked for
+            size += len(last)
+        if 0 < size == len(last):
+            self._workers.hand(last, [], whole.digest())  # a file of one blob is hashed once, and not waited for
+            return Content(whole.hexdigest(), size, [(whole.hexdigest(), size)])
+        if last:
+            self._workers.hand(last, chunks)
+        self._workers.settle()
+        return Content(whole.hexdigest(), size, chunks)
 
     def commit(self) -> None:
         """Make everything that was put durable; the session can go on."""
+        self._workers.settle()
         self._settle()
         self._finish_pack()
 
@@ -107,26 +115,33 @@ class Session:
     def __exit__(
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._workers.stop()
         if self._file is not None:
             self._file.abort()
             self._file = None
         self._pending.clear()
         self._promises.end()
 
-    def _take(self, digest: bytes, data: bytes | memoryview) -> None:
+    def _seems_stored(self, digest: bytes) -> bool:
+        """Whether it is not worth encoding a blob yet; asked by other threads, and no promise."""
+        return digest in self._taken or self._store.seems_to_hold(digest)
+
+    def _take(self, piece: Piece) -> None:
         """Have a blob stored, or wait for the promise that lets us rely on the stored one."""
         if self._failure is not None:
             raise self._failure
+        digest, plain, encoded, chunks = piece
+        chunks.append((digest.hex(), len(plain)))
         if digest in self._taken:
             return
         self._taken.add(digest)
         if self._store.holds(digest):
-            self._pending[digest] = bytes(data)
-            self._pending_bytes += len(data)
+            self._pending[digest] = plain
+            self._pending_bytes += len(plain)
             if self._pending_bytes >= _PENDING_BYTES:
                 self._settle()
         else:
-            self._write(digest, data)
+            self._write(digest, plain, encoded)
 
     def _settle(self) -> None:
         """Promise to rely on the blobs that seemed to be there, then look again."""
@@ -142,8 +157,8 @@ class Session:
         self._pending.clear()
         self._pending_bytes = 0
 
-    def _write(self, digest: bytes, data: bytes | memoryview) -> None:
-        codec, stored = self._encoder.encode(data)
+    def _write(self, digest: bytes, data: bytes, encoded: tuple[int, bytes] | None = None) -> None:
+        codec, stored = encoded or self._workers.encode(data)
         try:
             if self._file is None:
                 self._file = _PackFile(os.path.join(self._store.directory, "tmp"))

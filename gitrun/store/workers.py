@@ -1,0 +1,88 @@
+"""Hashing and compressing pieces on every core, in the order they came.
+
+hashlib and zstandard let go of the interpreter's lock while they work, so threads are enough. What is under
+way is bounded in bytes, whatever the source, and a piece that is stored already is not compressed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+from gitrun.store.codecs import Encoder
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+_UNDER_WAY_BYTES = 16 << 20
+_WORTH_A_THREAD_BYTES = 64 << 10
+_MOST_THREADS = 4
+
+
+class Piece(NamedTuple):
+    """One blob to be; `encoded` is its codec and stored bytes where that was done already, `chunks` its file's list."""
+
+    digest: bytes
+    plain: bytes
+    encoded: tuple[int, bytes] | None
+    chunks: list[tuple[str, int]]
+
+
+class Workers:
+    """Gives each piece to `take` in the order it was handed over; `is_stored` answers from any thread."""
+
+    def __init__(self, take: Callable[[Piece], None], is_stored: Callable[[bytes], bool]) -> None:
+        self._take = take
+        self._is_stored = is_stored
+        self._local = threading.local()
+        self._pool: ThreadPoolExecutor | None = None
+        self._under_way: deque[tuple[Future[Piece], int]] = deque()
+        self._bytes = 0
+        self._cores = len(os.sched_getaffinity(0))
+
+    def hand(self, plain: bytes, chunks: list[tuple[str, int]], digest: bytes | None = None) -> None:
+        """Have a piece named (unless it is) and encoded; once taken, its name and length are in `chunks`."""
+        if len(plain) < _WORTH_A_THREAD_BYTES or self._cores < 2:
+            self.settle()
+            self._take(Piece(digest or hashlib.sha256(plain).digest(), plain, None, chunks))
+            return
+        while self._under_way and self._bytes + len(plain) > _UNDER_WAY_BYTES:
+            self._take_first()
+        if self._pool is None:
+            from concurrent.futures import ThreadPoolExecutor  # brings logging along; small runs do without
+
+            self._pool = ThreadPoolExecutor(min(_MOST_THREADS, self._cores))
+        self._under_way.append((self._pool.submit(self._work, plain, chunks, digest), len(plain)))
+        self._bytes += len(plain)
+
+    def settle(self) -> None:
+        """Wait for everything that was handed over."""
+        while self._under_way:
+            self._take_first()
+
+    def stop(self) -> None:
+        """Forget what is under way."""
+        self._under_way.clear()
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None
+
+    def encode(self, plain: bytes) -> tuple[int, bytes]:
+        """Encode in this thread."""
+        if not hasattr(self._local, "encoder"):
+            self._local.encoder = Encoder()
+        encoded: tuple[int, bytes] = self._local.encoder.encode(plain)
+        return encoded
+
+    def _work(self, plain: bytes, chunks: list[tuple[str, int]], digest: bytes | None) -> Piece:
+        digest = digest or hashlib.sha256(plain).digest()
+        return Piece(digest, plain, None if self._is_stored(digest) else self.encode(plain), chunks)
+
+    def _take_first(self) -> None:
+        future, size = self._under_way.popleft()
+        self._bytes -= size
+        self._take(future.result())
