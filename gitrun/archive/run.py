@@ -179,6 +179,11 @@ class SealedRun(Run):
             raise self._damage()
         return record
 
+    def raw_record(self) -> bytes:
+        """The bytes of run.json, checked as `record` is."""
+        self.record  # noqa: B018  raises what there is to raise
+        return self._objects.blob(self._entry("run.json"))
+
     def _entry(self, name: str) -> str:
         """The object id of a file of the record."""
         if self.entries is None:

@@ -68,6 +68,12 @@ class Snapshot(NamedTuple):
     extra: list[dict[str, Any]]
     pack: Pack | None
     watch: Watch | None = None
+    promises: Shelf | None = None
+
+    def release(self) -> None:
+        """Let go of the blobs in `extra`: something on disk that a collector reads names them by now."""
+        if self.promises is not None:
+            self.promises.close()
 
 
 def take_snapshot(
@@ -104,15 +110,15 @@ def take_snapshot(
         pack = writer.finish(sync=False)
     except BaseException as problem:
         writer.abort()
+        shelf.close()
         if isinstance(problem, OSError):
             raise from_os_error(problem, "taking a snapshot") from problem
         raise
     finally:
-        shelf.close()
         if collects:
             gc.enable()
     tools.guard.warn()
-    return taken._replace(pack=pack, watch=watch)
+    return taken._replace(pack=pack, watch=watch, promises=shelf)
 
 
 class _Snapshotter:

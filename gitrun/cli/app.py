@@ -19,7 +19,22 @@ from gitrun.errors import UsageError
 
 # Each command and the module whose `register` adds it, in the order of `gitrun --help`. Only the
 # module of the command that was typed is loaded: a list of runs does not wait for the replayer.
-FAMILIES = ("record", "snapshot", "ls", "show", "logs", "diff", "status", "checkout", "replay", "recover")
+FAMILIES = (
+    "record",
+    "snapshot",
+    "ls",
+    "show",
+    "logs",
+    "diff",
+    "status",
+    "checkout",
+    "replay",
+    "rm",
+    "undelete",
+    "gc",
+    "fsck",
+    "recover",
+)
 
 HELP = "Record runs of any command inside a Git repository, give their exact files back, run them again."
 

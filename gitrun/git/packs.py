@@ -314,6 +314,14 @@ def replace_by_superset(objects_dir: str, fmt: str, old: list[Pack], new: Pack) 
         raise from_os_error(problem, "removing a replaced pack") from problem
 
 
+def release(objects_dir: str, fmt: str, before_s: float) -> int:
+    """Take gitrun's mark off its packs that are older than `before_s`, so that git may clean them up; how many."""
+    old = [pack for pack in OwnPacks(objects_dir, fmt).packs() if os.stat(pack.path("pack")).st_mtime < before_s]
+    for pack in old:
+        remove_quietly(pack.path("keep"))
+    return len(old)
+
+
 def remove_leftovers(objects_dir: str, now_s: float | None = None) -> int:
     """Remove what killed writers and folds left: own packs without an index that nobody holds; how many."""
     directory = os.path.join(objects_dir, "pack")

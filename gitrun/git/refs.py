@@ -24,6 +24,7 @@ from gitrun.git.repository import Repository
 RUNS = "refs/gitrun/runs/"
 LIVE = "refs/gitrun/live/"
 SNAPSHOTS = "refs/gitrun/snapshots/"
+TRASH = "refs/gitrun/trash/"
 
 _PATIENCE_S = 10.0
 _MAX_SYMREFS = 5

@@ -84,6 +84,7 @@ def freeze(archive: Archive, name: str | None = None, monitor: Monitor = SILENT)
     transaction.create(SNAPSHOTS + snapshot_id, commit)
     if not transaction.commit():
         raise NotARepository(f"the ref of snapshot {snapshot_id} could not be created", next="gitrun snapshot")
+    shot.release()
     return snapshot_id
 
 

@@ -22,7 +22,7 @@ from typing import TypeVar
 from gitrun.errors import BlobNotFound, DamagedStore, GitrunError, from_os_error
 from gitrun.monitor import SILENT, Monitor
 from gitrun.store.ingest import Content, Session
-from gitrun.store.pack import PackReader, ScannedPack
+from gitrun.store.pack import Buffer, PackReader, ScannedPack
 
 __all__ = ["BlobStore", "Content", "Session"]
 
@@ -99,22 +99,52 @@ class BlobStore:
         return [name for name in names if name not in self._packs and name not in self._refused and self.adopt(name)]
 
     def adopt(self, name: str) -> bool:
-        """Open one pack; False when it is gone or is no pack."""
+        """Know one pack from now on; False when it is gone or is no pack."""
+        reader = self.open_pack(self.pack_path(name), name)
+        if reader is not None:
+            self._packs[name] = reader
+        return reader is not None
+
+    def open_pack(self, path: str, name: str) -> PackReader | ScannedPack | None:
+        """A pack wherever it lies, through its index or else its records; None when it is gone or cannot be read."""
         try:
-            data = _File(self.pack_path(name))
-            self._packs[name] = PackReader(data, name)
+            data = _File(path)
+            return PackReader(data, name)
         except BlobNotFound:
-            return False
+            return None
         except DamagedStore as problem:
             self.monitor.warn("W021", f"{problem}; reading it record by record")
-            try:
-                self._packs[name] = ScannedPack(data, name)
-            except DamagedStore:
-                self._refused.add(name)  # it does not even begin like a pack: just warned about
         except GitrunError as problem:
             self.monitor.warn("W022", f"{problem}; its blobs cannot be read")
             self._refused.add(name)
-        return name in self._packs
+            return None
+        try:
+            return ScannedPack(data, name)
+        except DamagedStore:
+            self._refused.add(name)  # it does not even begin like a pack: just warned about
+            return None
+
+    def bytes_of(self, path: str) -> Buffer:
+        """The bytes of a pack's file, read as they are asked for; raises BlobNotFound."""
+        return _File(path)
+
+    def pack_names(self) -> list[str]:
+        """The names of all packs on disk, whatever they hold."""
+        return sorted(_list_packs(os.path.join(self.directory, "packs")))
+
+    def pack(self, name: str) -> PackReader | ScannedPack | None:
+        """One pack by its name; None when it is gone or cannot be read."""
+        if name not in self._packs and name not in self._refused:
+            self.adopt(name)
+        return self._packs.get(name)
+
+    def has_pack(self, name: str) -> bool:
+        """Whether a pack is in its place on disk."""
+        return os.path.exists(self.pack_path(name))
+
+    def forget(self, name: str) -> None:
+        """No longer know a pack that was moved away."""
+        self._packs.pop(name, None)
 
     def pack_path(self, name: str) -> str:
         """Where the pack with this name lies."""

@@ -54,7 +54,7 @@ class Session:
         self._taken: set[bytes] = set()
         self._pending: dict[bytes, bytes] = {}
         self._pending_bytes = 0
-        self._file: _PackFile | None = None
+        self._file: PackFile | None = None
         self._failure: GitrunError | None = None
 
     def put(self, data: bytes) -> str:
@@ -161,7 +161,7 @@ class Session:
         codec, stored = encoded or self._workers.encode(data)
         try:
             if self._file is None:
-                self._file = _PackFile(os.path.join(self._store.directory, "tmp"))
+                self._file = PackFile(os.path.join(self._store.directory, "tmp"))
             self._file.writer.add(digest, codec, len(data), stored)
         except (OSError, GitrunError) as problem:
             raise self._fail(problem) from problem
@@ -193,7 +193,7 @@ class Session:
         return problem
 
 
-class _PackFile:
+class PackFile:
     """A pack being written under a temporary name."""
 
     def __init__(self, directory: str) -> None:

@@ -119,6 +119,10 @@ class PackReader:
         """The content of a blob, verified against its id; raises DamagedStore or NewerFormat."""
         return read_blob(self._data, entry, self._index_at, self.name)
 
+    def stored(self, entry: Entry) -> bytes:
+        """The encoded bytes of a blob that `read` has verified."""
+        return _stored(self._data, entry)
+
     def _entry(self, n: int) -> Entry:
         if self._index:
             return Entry(*_ENTRY.unpack_from(self._index, n * _ENTRY.size))
@@ -148,6 +152,10 @@ class ScannedPack:
     def read(self, entry: Entry) -> bytes:
         """The content of a blob, verified against its id; raises DamagedStore or NewerFormat."""
         return read_blob(self._data, entry, len(self._data), self.name)
+
+    def stored(self, entry: Entry) -> bytes:
+        """The encoded bytes of a blob that `read` has verified."""
+        return _stored(self._data, entry)
 
 
 def encode_index(entries: list[Entry]) -> bytes:
@@ -185,6 +193,11 @@ def read_blob(data: Buffer, entry: Entry, limit: int, name: str) -> bytes:
     if len(plain) != plain_bytes or hashlib.sha256(plain).digest() != blob:
         raise DamagedStore(f"E026 {where}: the content does not have this hash")
     return plain
+
+
+def _stored(data: Buffer, entry: Entry) -> bytes:
+    start = entry.offset + _HEAD.size
+    return data[start : start + entry.stored_bytes]
 
 
 def _check_header(data: Buffer, name: str) -> None:

@@ -23,12 +23,14 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from gitrun.errors import DamagedStore, NewerFormat
-from gitrun.files.holder import here, identify
+from gitrun.files.holder import Here, Process, here, identify, is_alive
+from gitrun.files.locks import held_by_other
 from gitrun.files.write import create, fsync_dir, make_dirs, remove_quietly, write_all
 from gitrun.model import canonical
 from gitrun.model.times import iso
 
 FORMAT = 1
+_NAME = re.compile("[0-9a-f]{16}")
 _LINE = re.compile(rb"(blob|pack) ([0-9a-f]{64})\n")
 
 
@@ -84,6 +86,30 @@ class Promises(NamedTuple):
     header: dict[str, Any]
     blobs: list[str]
     packs: list[str]
+
+
+def session_paths(store_dir: str) -> list[str]:
+    """The files of all sessions that have not ended, or whose process was killed."""
+    directory = os.path.join(store_dir, "sessions")
+    try:
+        return [os.path.join(directory, name) for name in sorted(os.listdir(directory)) if _NAME.fullmatch(name)]
+    except FileNotFoundError:
+        return []
+
+
+def is_over(path: str, place: Here) -> bool:
+    """Whether a session has ended, or its process is proved gone: of this host, boot and namespace, and not there."""
+    try:
+        header = read_session(path).header
+    except FileNotFoundError:
+        return True
+    if not header:
+        return not held_by_other(path)  # killed before its first promise
+    known = (header.get("host_id"), header.get("boot_id"), header.get("pid_namespace"))
+    if known != place or not all(known) or held_by_other(path):
+        return False
+    process = header.get("process")
+    return isinstance(process, dict) and not is_alive(Process(int(process["pid"]), int(process["start"])))
 
 
 def read_session(path: str) -> Promises:

@@ -1,0 +1,115 @@
+"""Is everything there that the archive says it has? Runs, their parts, the blobs they name, the packs.
+
+Each problem has a code of spec/problems, says where it is and which runs it costs. `repair` mends what can be
+mended without the lost bytes: an index is made again from its records, damaged records are put aside, so that
+the next one who stores the same content heals them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from gitrun.archive.archive import Archive
+from gitrun.archive.run import SealedRun
+from gitrun.archive.trash import removed
+from gitrun.errors import GitrunError
+from gitrun.git.refs import RUNS, read_refs
+from gitrun.model.ids import is_run_id
+from gitrun.monitor import SILENT, Monitor
+from gitrun.store.check import check_packs, repair
+
+_LISTS = ("extra.jsonl", "artifacts.jsonl")
+
+
+class Finding(NamedTuple):
+    """One problem: its code, where it is, what it is, the runs it costs something."""
+
+    code: str
+    where: str
+    what: str
+    runs: list[str]
+
+    @property
+    def is_damage(self) -> bool:
+        """Whether something is lost, rather than merely not as one might think."""
+        return self.code.startswith("E")
+
+
+def fsck(archive: Archive, *, data: bool = False, mend: bool = False, monitor: Monitor = SILENT) -> Iterator[Finding]:
+    """Every problem there is; with `data` every stored byte is read, with `mend` damaged packs are put aside."""
+    for ref in archive.foreign_refs():
+        yield Finding("W013", ref.name, ref.why, [])
+    wanted: dict[str, list[str]] = {}
+    runs = _runs(archive)
+    with monitor.task("checking runs", len(runs), "runs") as progress:
+        for run in runs:
+            yield from _check_run(archive, run, wanted)
+            progress.advance(1)
+    for damage in list(check_packs(archive.store, data=data, monitor=monitor)):
+        hurt = sorted({run_id for blob in damage.blobs for run_id in wanted.get(blob.hex(), ())})
+        yield Finding(damage.code, f"store/packs/{damage.pack[:2]}/{damage.pack}.gpk", damage.what, hurt)
+        if mend and archive.store.has_pack(damage.pack):
+            lost = repair(archive.store, damage.pack)
+            yield Finding("W036", "store/quarantine", f"pack {damage.pack} was put aside, {lost} blobs are lost", [])
+    yield from _missing(archive, wanted)
+
+
+def _runs(archive: Archive) -> list[SealedRun]:
+    refs = {name.removeprefix(RUNS): commit for name, commit in read_refs(archive.repo, RUNS).items()}
+    found = {**removed(archive), **refs}
+    return [SealedRun(archive.objects, run_id, found[run_id]) for run_id in sorted(found) if is_run_id(run_id)]
+
+
+def _check_run(archive: Archive, run: SealedRun, wanted: dict[str, list[str]]) -> Iterator[Finding]:
+    """A run's commit, record, parts and trees; the blobs it names go into `wanted`."""
+    where = f"refs/gitrun/runs/{run.id}"
+    try:
+        record = run.record
+    except GitrunError as problem:
+        yield Finding(run.problem.code if run.problem else "E011", where, str(problem), [run.id])
+        return
+    _want(run.id, _chunks(list((record.get("parts") or {}).values())), wanted)
+    for name in record.get("parts") or {}:
+        try:
+            content = run.value(name) if name in _LISTS else run.part(name)
+        except GitrunError as problem:
+            yield Finding(run.problem.code if run.problem else "E014", where, f"{name}: {problem}", [run.id])
+            run.problem = None
+            continue
+        if name in _LISTS:
+            _want(run.id, _chunks(content), wanted)
+    for tree in _trees(record):
+        if not archive.objects.reader.has(tree):
+            yield Finding("E015", where, f"the tree {tree} of its source is missing", [run.id])
+
+
+def _trees(record: dict[str, Any]) -> Iterator[str]:
+    source = record.get("source") or {}
+    yield from (str(value["tree"]) for value in (source, *(source.get("roots") or ())) if value.get("tree"))
+
+
+def _chunks(values: Any) -> Iterator[str]:
+    for value in values if isinstance(values, list) else ():
+        chunks = value.get("chunks") if isinstance(value, dict) else None
+        for chunk in chunks if isinstance(chunks, list) else ():
+            if isinstance(chunk, list) and chunk and isinstance(chunk[0], str):
+                yield chunk[0]
+
+
+def _want(run_id: str, blobs: Iterable[str], wanted: dict[str, list[str]]) -> None:
+    for blob in blobs:
+        runs = wanted.setdefault(blob, [])
+        if run_id not in runs[-1:]:
+            runs.append(run_id)
+
+
+def _missing(archive: Archive, wanted: dict[str, list[str]]) -> Iterator[Finding]:
+    for blob, runs in sorted(wanted.items()):
+        try:
+            there = archive.store.has(blob)
+        except GitrunError as problem:
+            yield Finding(str(problem)[:4], "store", str(problem)[5:], runs)
+            continue
+        if not there:
+            yield Finding("E034", "store", f"no pack holds the blob {blob}", runs)

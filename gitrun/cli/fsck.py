@@ -1,0 +1,47 @@
+"""`gitrun fsck`: is everything there that the archive says it has?"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from gitrun.archive.fsck import fsck as check
+from gitrun.archive.harmless import harmless
+from gitrun.cli.common import JSON_HELP, open_archive, print_json
+from gitrun.ui.monitor import TerminalMonitor
+from gitrun.ui.terminal import stderr, stdout
+from gitrun.ui.words import plural
+
+DAMAGE = 5
+
+
+def register(app: typer.Typer) -> None:
+    """Add `fsck` to the application."""
+    app.command("fsck")(fsck)
+
+
+def fsck(
+    data: Annotated[bool, typer.Option("--data", help="Read and verify every stored byte as well.")] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Put damaged packs aside and keep what is whole of them.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False,
+) -> None:
+    """Check that everything is there that the archive says it has.
+
+    Looks at every run, its parts, the content it names and the frames of all packs. A check of every byte that
+    was broken off goes on where it was. Exit status 5 when damage was found.
+    """
+    with open_archive() as archive:
+        found = list(check(archive, data=data or repair, mend=repair, monitor=TerminalMonitor(stderr())))
+    damage = [finding for finding in found if finding.is_damage]
+    if as_json:
+        print_json({"ok": not damage, "problems": [finding._asdict() for finding in found]})
+    else:
+        for finding in found:
+            runs = f" (runs {', '.join(run_id[-6:] for run_id in finding.runs[:5])})" if finding.runs else ""
+            stdout().line(f"{finding.code} {harmless(finding.where)}: {harmless(finding.what)}{runs}")
+        stderr().line(f"gitrun: {plural(len(damage), 'problem')} found" if damage else "gitrun: all is well")
+    if damage:
+        raise typer.Exit(DAMAGE)

@@ -1,0 +1,30 @@
+"""`gitrun rm`: put runs into the trash."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from gitrun.archive.selectors import resolve
+from gitrun.archive.trash import remove
+from gitrun.cli.common import RUN_HELP, open_archive
+from gitrun.ui.terminal import stderr
+
+
+def register(app: typer.Typer) -> None:
+    """Add `rm` to the application."""
+    app.command("rm")(rm)
+
+
+def rm(runs: Annotated[list[str], typer.Argument(metavar="RUN...", help=RUN_HELP)]) -> None:
+    """Remove runs.
+
+    They go to the trash, from where `gitrun undelete` has them back until `gitrun gc` finds that their grace
+    (the setting gc.grace, 14 days) is over. What they stored stays until then.
+    """
+    with open_archive() as archive:
+        chosen = list(dict.fromkeys(resolve(archive, text).id for text in runs))  # all or none when one is unknown
+        for run_id in chosen:
+            remove(archive, run_id)
+            stderr().line(f"gitrun: removed {run_id}, next: gitrun undelete {run_id[-6:]}")
