@@ -1,16 +1,28 @@
 """The machine, read straight from /proc and /sys: a millisecond, where libraries that ask take a second.
 
-Two groups. `relevant` can change the bits of a result: the processor and its vector instructions, how many
-cores a program may use, the operating system and its C library. `informative` cannot, and a difference there
-is no reason to distrust a replay: memory, kernel, host name.
+Two groups. `relevant` can change the bits of a result: the processor and its vector instructions, how many cores a
+program may use, graphics processors and their driver, the operating system and its C library, the container's image.
+`informative` cannot, and a difference there is no reason to distrust a replay: memory, kernel, scheduler.
+
+Neither group holds anything that differs between two runs on machines of one kind: which of eight equal devices a job
+got, which cores, which node, under which job id. That is told with the member in run.json, so that the hundred runs of
+an array share one hardware.json.
 """
 
 from __future__ import annotations
 
 import os
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gitrun.capture.facts import Facts, read_start, structure, word_set
+from gitrun.capture.cgroups import cgroup_limits
+from gitrun.capture.container import find_container
+from gitrun.capture.facts import clean_text, read_start, structure, word_set
+from gitrun.capture.gpu import ask, find_gpus
+from gitrun.capture.scheduler import find_placement, loaded_modules
+
+if TYPE_CHECKING:
+    from gitrun.capture.gpu_question import Question
 
 # Instruction sets that numerical libraries choose their kernels by (x86 and ARM names).
 _ISA = word_set(
@@ -18,36 +30,76 @@ _ISA = word_set(
     "avx512vbmi avx512_vbmi2 avx512_vnni avx512_bf16 avx512_fp16 avx_vnni amx_tile amx_int8 amx_bf16 sha_ni "
     "asimd asimdhp asimddp asimdfhm sve sve2 bf16 i8mm svebf16 sme"
 )
-_UNLIMITED = 1 << 60  # cgroup v1 writes its absence of a limit as a number near 2^63
+_MEMORY_STEP = 64 << 20
 
 
-def capture_hardware(root: str = "/") -> Facts:
-    """The facts of hardware.json; every one is null where this system does not tell.
+class Hardware(NamedTuple):
+    """The content of hardware.json, what run.json tells of this member, and what could not be found out."""
 
-    `root` is where /proc, /sys and /etc are looked for.
+    value: dict[str, Any]
+    member: dict[str, Any]
+    problems: list[str]
+
+
+def capture_hardware(
+    root: str = "/",
+    *,
+    environ: Mapping[str, str] | None = None,
+    variables: Mapping[str, str] | None = None,
+    question: Question | None = None,
+) -> Hardware:
+    """The facts of the machine for a program with this environment; each is null where this system does not tell.
+
+    `variables` are the recorded ones of `environ` (default: found here), `question` one that was asked before, so
+    that the answer comes while other things are found out. `root` is where /proc, /sys, /dev and /etc are looked for.
     """
-    problems: list[str] = []
-    system = os.uname()
+    environ = os.environ if environ is None else environ
+    variables = _variables(environ) if variables is None else variables
+    question = question or ask(environ, root)
     cpu = _cpu(root)
-    if cpu["model"] is None:
-        problems.append("hardware: no /proc/cpuinfo here, so the processor is known by its architecture only")
-    quota, memory_limit = _cgroup_limits(root)
+    problems = [] if cpu["model"] else ["no /proc/cpuinfo here, so the processor is known by its architecture only"]
+    quota, memory_limit = cgroup_limits(root)
+    affinity = _affinity(root)
+    container = find_container(variables, environ, root)
+    placement = find_placement(variables, root)
+    gpus = find_gpus(environ, root, question)
+    system = os.uname()
     relevant = {
         "machine": system.machine,
         "cpu": cpu,
         "logical_cores": os.cpu_count(),
-        "affinity": _status_field(root, b"Cpus_allowed_list:"),
+        "usable_cores": _count(affinity),
         "cpu_quota_cores": quota,
         "os": {"system": system.sysname, **_distribution(root)},
         "libc": _libc(),
+        "gpus": gpus.devices,
+        "gpu_driver": gpus.driver,
+        "container": container.facts if container else None,
+        "modules": loaded_modules(variables),
     }
     informative = {
-        "hostname": system.nodename,
         "kernel": {"release": system.release, "version": system.version},
         "memory_bytes": _memory(root),
         "memory_limit_bytes": memory_limit,
+        "product": _product(root),
+        "scheduler": placement.places,
     }
-    return Facts(structure(relevant=relevant, informative=informative), problems)
+    member = {
+        "host": system.nodename,
+        **placement.ranks,
+        "affinity": affinity,
+        "devices": gpus.identities,
+        "container": container.id if container else None,
+        "jobs": placement.jobs,
+    }
+    return Hardware(structure(relevant=relevant, informative=informative), member, problems + gpus.problems)
+
+
+def _variables(environ: Mapping[str, str]) -> Mapping[str, str]:
+    from gitrun.capture.secrets import Redactor  # a recorder has them at hand
+    from gitrun.capture.variables import capture_variables
+
+    return capture_variables(environ, Redactor(environ)).value
 
 
 def _cpu(root: str) -> dict[str, Any]:
@@ -71,60 +123,41 @@ def _cpu(root: str) -> dict[str, Any]:
     }
 
 
-def _cgroup_limits(root: str) -> tuple[float | None, int | None]:
-    """CPU quota in cores and memory limit in bytes: the least of the process's cgroups, v1 or v2."""
-    quotas: list[float] = []
-    limits: list[int] = []
-    for line in (read_start(root + "/proc/self/cgroup") or b"").decode("utf-8", "surrogateescape").splitlines():
-        number, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
-        names = controllers.split(",")
-        if number == "0":
-            for directory in _upwards(root + "/sys/fs/cgroup", path):
-                quotas += _quota((read_start(directory + "/cpu.max") or b"").split())
-                limits += _limit(directory + "/memory.max")
-        elif "memory" in names:
-            for directory in _upwards(root + "/sys/fs/cgroup/memory", path):
-                limits += _limit(directory + "/memory.limit_in_bytes")
-        elif "cpu" in names:
-            for directory in _upwards(root + "/sys/fs/cgroup/cpu", path):
-                files = (read_start(directory + "/cpu.cfs_quota_us"), read_start(directory + "/cpu.cfs_period_us"))
-                quotas += _quota([word.strip() for word in files if word])
-    return min(quotas, default=None), min(limits, default=None)
-
-
-def _upwards(mount: str, path: str) -> list[str]:
-    """A cgroup's directory and those above it; inside a container only the mount itself may exist."""
-    parts = [part for part in path.split("/") if part not in ("", ".", "..")]
-    return [mount + "".join("/" + part for part in parts[:count]) for count in range(min(len(parts), 32), -1, -1)]
-
-
-def _quota(words: list[bytes]) -> list[float]:
-    try:
-        quota, period = (int(word) for word in words)
-    except ValueError:
-        return []  # "max": no limit
-    return [round(quota / period, 3)] if quota > 0 and period > 0 else []
-
-
-def _limit(path: str) -> list[int]:
-    number = _number((read_start(path, 64) or b"").decode("ascii", "replace"))
-    return [number] if number is not None and 0 < number < _UNLIMITED else []
-
-
 def _memory(root: str) -> int | None:
+    """Installed memory, rounded: kernels of equal machines report a few pages more or less."""
     for line in (read_start(root + "/proc/meminfo", 4096) or b"").splitlines():
         if line.startswith(b"MemTotal:"):
             kib = _number(line[9:].decode("ascii", "replace").removesuffix("kB"))
-            return None if kib is None else kib * 1024
+            return None if kib is None else (kib * 1024 + _MEMORY_STEP // 2) // _MEMORY_STEP * _MEMORY_STEP
     return None
 
 
-def _status_field(root: str, name: bytes) -> str | None:
+def _affinity(root: str) -> str | None:
+    """The processors that this process may use, as ranges."""
+    name = b"Cpus_allowed_list:"
     for line in (read_start(root + "/proc/self/status") or b"").splitlines():
         if line.startswith(name):
             return line[len(name) :].strip().decode("ascii", "replace")
     return None
+
+
+def _count(ranges: str | None) -> int | None:
+    """How many numbers `0-3,8` holds."""
+    total = 0
+    for part in (ranges or "").split(","):
+        first, dash, last = part.partition("-")
+        low, high = _number(first), _number(last if dash else first)
+        if low is None or high is None or high < low:
+            return None
+        total += high - low + 1
+    return total
+
+
+def _product(root: str) -> str | None:
+    """What the firmware calls this machine: a model, or a cloud's type of instance."""
+    names = [read_start(f"{root}/sys/class/dmi/id/{name}", 256) for name in ("sys_vendor", "product_name")]
+    words = [name.decode("utf-8", "replace").strip() for name in names if name]
+    return clean_text(" ".join(word for word in words if word)) or None
 
 
 def _distribution(root: str) -> dict[str, str | None]:

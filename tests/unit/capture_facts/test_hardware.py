@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,8 @@ def machine(root: Path, files: dict[str, str]) -> str:
 def test_this_machine() -> None:
     facts = capture_hardware()
     assert facts.value["relevant"]["machine"]
-    assert facts.value["informative"]["hostname"]
+    assert facts.member["host"] == os.uname().nodename
+    assert 1 <= facts.value["relevant"]["usable_cores"] <= facts.value["relevant"]["logical_cores"]
     assert decode(encode(facts.value)) == facts.value
     assert facts.value["informative"]["memory_bytes"] > 1 << 20
 
@@ -69,9 +71,11 @@ def test_memory_affinity_and_distribution(tmp_path: Path) -> None:
             "etc/os-release": '# x\nID=debian\nVERSION_ID="12"\nBROKEN\n',
         },
     )
-    value = capture_hardware(root).value
-    assert value["informative"]["memory_bytes"] == 24684096 * 1024
-    assert value["relevant"]["affinity"] == "0,2"
+    found = capture_hardware(root)
+    value = found.value
+    assert value["informative"]["memory_bytes"] == 377 * (64 << 20)  # to the nearest 64 MiB
+    assert value["relevant"]["usable_cores"] == 2
+    assert found.member["affinity"] == "0,2"
     assert value["relevant"]["os"]["distribution"] == "debian"
     assert value["relevant"]["os"]["distribution_version"] == "12"
 
@@ -99,3 +103,16 @@ def test_cgroup_limits(tmp_path: Path, files: dict[str, str], cores: float | Non
     value = capture_hardware(machine(tmp_path, files)).value
     assert value["relevant"]["cpu_quota_cores"] == cores
     assert value["informative"]["memory_limit_bytes"] == memory
+
+
+@pytest.mark.parametrize(
+    ("ranges", "cores"), [("0-3,8", 5), ("7", 1), ("", None), ("3-1", None), ("a-b", None), ("0-,2", None)]
+)
+def test_usable_cores(tmp_path: Path, ranges: str, cores: int | None) -> None:
+    root = machine(tmp_path, {"proc/self/status": f"Cpus_allowed_list:\t{ranges}\n"})
+    assert capture_hardware(root).value["relevant"]["usable_cores"] == cores
+
+
+def test_what_the_firmware_calls_the_machine(tmp_path: Path) -> None:
+    files = {"sys/class/dmi/id/sys_vendor": "Amazon EC2\n", "sys/class/dmi/id/product_name": "p5.48xlarge\n"}
+    assert capture_hardware(machine(tmp_path, files)).value["informative"]["product"] == "Amazon EC2 p5.48xlarge"
