@@ -45,7 +45,7 @@ def capture_config(
     start = arguments_start(argv, program.at, program.script_follows)
     named = [(path, "gitrun") for path in files] + [(path, "argv") for path in _named_files(argv[start:], cwd)]
     for path, given_by in _distinct(named, cwd, problems):
-        description, found = _read_file(path, given_by, redactor, worktree)
+        description, found = read_file(path, given_by, redactor, worktree)
         described.append(description)
         if description["note"]:
             problems.append(f"config file {description['path']}: {description['note']}")
@@ -84,10 +84,10 @@ def _distinct(named: Sequence[tuple[bytes, str]], cwd: bytes, problems: list[str
     return list(distinct.items())[:MAX_FILES]
 
 
-def _read_file(
-    path: bytes, given_by: str, redactor: Redactor, worktree: bytes | None
+def read_file(
+    path: bytes, given_by: str, redactor: Redactor, worktree: bytes | None, *, not_after_ns: int | None = None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """How a file is described, and its values without secrets."""
+    """How a file is described, and its values without secrets; not of one that was written after a moment."""
     kind = format_of(path)
     description: dict[str, Any] = {
         "path": place(path, worktree), "format": kind, "given_by": given_by, "bytes": None, "sha256": None,
@@ -96,7 +96,7 @@ def _read_file(
     if is_secret_file(path):
         return {**description, "note": "a file of secrets, by its name; not read"}, {}
     try:
-        size, data = _read(path)
+        size, data = _read(path, not_after_ns)
     except (OSError, ValueError) as problem:
         return {**description, "note": getattr(problem, "strerror", None) or str(problem)}, {}
     description["bytes"] = size
@@ -118,13 +118,15 @@ def _read_file(
     return {**description, "note": note}, values
 
 
-def _read(path: bytes) -> tuple[int, bytes]:
+def _read(path: bytes, not_after_ns: int | None) -> tuple[int, bytes]:
     """Size and content up to one byte more than the bound; only of regular files, never waiting for a pipe."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         facts = os.fstat(fd)
         if not stat.S_ISREG(facts.st_mode):
             raise ValueError("not a file")
+        if not_after_ns is not None and facts.st_mtime_ns > not_after_ns:
+            raise ValueError("written after the program had started; not read")
         pieces = []
         left = MAX_BYTES + 1
         while left and (piece := os.read(fd, left)):

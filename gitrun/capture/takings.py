@@ -17,6 +17,7 @@ from gitrun.capture.findings import View
 from gitrun.capture.guards import Guard
 from gitrun.capture.trees import Edits, Head
 from gitrun.capture.watch import Watch
+from gitrun.git.ignore import IgnoreRules
 from gitrun.git.index import (
     ASSUME_UNCHANGED,
     INTENT_TO_ADD,
@@ -38,7 +39,8 @@ if TYPE_CHECKING:
 class Place(NamedTuple):
     """A worktree to capture on top of `head`; `raw` asks for the bytes on disk in the tree, without conversions.
 
-    `skip` are directories that are never source; `tracked` stands in for the index of the repository.
+    `skip` are directories that are never source; `tracked` and `rules` stand in for the repository's index and
+    ignore rules.
     """
 
     repo: Repository
@@ -48,6 +50,7 @@ class Place(NamedTuple):
     skip: frozenset[bytes]
     reader: Callable[[], ObjectReader]
     tracked: Index | None = None
+    rules: IgnoreRules | None = None
 
 
 class Tools(NamedTuple):

@@ -137,7 +137,7 @@ class _Capture:
         return builder.build().hex(), builder.comparison
 
     def _walk(self) -> Walked:
-        rules = IgnoreRules.for_repository(self.repo)
+        rules = self.place.rules or IgnoreRules.for_repository(self.repo)
         plain: frozenset[bytes] = frozenset()
         while True:
             walked = walk(

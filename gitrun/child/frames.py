@@ -2,31 +2,35 @@
 
 A writer can die in the middle of a write, and a disk can fill up there. So every value is a frame of its own,
 `u32 length, u32 crc32, payload` (little-endian), and a reader stops at the first frame that is short or wrong:
-what came before it is whole. The payload is one msgpack value, produced here with `struct` alone, because this
-module is also loaded into the user's process, where a third-party import would be felt.
+what came before it is whole. The payload is one msgpack value, produced here with the standard library alone, and
+`struct` only for a float: this module is also loaded into the user's process, where each import would be felt.
 """
 
-import struct
 import zlib
 from typing import Any, Iterator
 
-HEADER = struct.Struct("<II")
-_UNSIGNED = ((0xCC, "B"), (0xCD, "H"), (0xCE, "I"), (0xCF, "Q"))
-_SIGNED = ((0xD0, "b"), (0xD1, "h"), (0xD2, "i"), (0xD3, "q"))
+HEADER_BYTES = 8
+_WIDTHS = (1, 2, 4, 8)  # in bytes
 MAX_PAYLOAD = 1 << 26  # a bound for readers: a longer frame can only be damage
 
 
 def frame(payload: bytes) -> bytes:
     """One frame around `payload`."""
-    return HEADER.pack(len(payload), zlib.crc32(payload)) + payload
+    return header(len(payload), zlib.crc32(payload)) + payload
+
+
+def header(length: int, crc32: int) -> bytes:
+    """What stands before a payload."""
+    return length.to_bytes(4, "little") + crc32.to_bytes(4, "little")
 
 
 def read_frames(data: bytes) -> Iterator[bytes]:
     """The payloads of `data` in order, up to the last good frame."""
     at, end = 0, len(data)
-    while end - at >= HEADER.size:
-        length, crc = HEADER.unpack_from(data, at)
-        at += HEADER.size
+    while end - at >= HEADER_BYTES:
+        length = int.from_bytes(data[at : at + 4], "little")
+        crc = int.from_bytes(data[at + 4 : at + HEADER_BYTES], "little")
+        at += HEADER_BYTES
         if length > MAX_PAYLOAD or length > end - at:
             return
         payload = bytes(data[at : at + length])
@@ -38,7 +42,7 @@ def read_frames(data: bytes) -> Iterator[bytes]:
 
 def good_length(data: bytes) -> int:
     """How many bytes of `data` are whole frames."""
-    return sum(HEADER.size + len(payload) for payload in read_frames(data))
+    return sum(HEADER_BYTES + len(payload) for payload in read_frames(data))
 
 
 def pack_value(value: Any) -> bytes:
@@ -52,7 +56,17 @@ def pack_value(value: Any) -> bytes:
 
 
 def _pack(value: Any, parts: "list[bytes]") -> None:
-    if value is None:
+    if type(value) is bytes and len(value) < 256:  # a report is mostly paths
+        parts.append(b"\xc4" + len(value).to_bytes(1, "big") + value)
+    elif isinstance(value, (bytes, bytearray, memoryview)):
+        data = bytes(value)
+        parts.append(_head(len(data), 0, -1, 0xC4, 0xC5, 0xC6))
+        parts.append(data)
+    elif isinstance(value, str):
+        data = value.encode("utf-8", "surrogateescape")
+        parts.append(_head(len(data), 0xA0, 31, 0xD9, 0xDA, 0xDB))
+        parts.append(data)
+    elif value is None:
         parts.append(b"\xc0")
     elif value is True:
         parts.append(b"\xc3")
@@ -61,15 +75,9 @@ def _pack(value: Any, parts: "list[bytes]") -> None:
     elif isinstance(value, int):
         parts.append(_integer(int(value)))
     elif isinstance(value, float):
-        parts.append(struct.pack(">Bd", 0xCB, value))
-    elif isinstance(value, str):
-        data = value.encode("utf-8", "surrogateescape")
-        parts.append(_head(len(data), 0xA0, 31, 0xD9, 0xDA, 0xDB))
-        parts.append(data)
-    elif isinstance(value, (bytes, bytearray, memoryview)):
-        data = bytes(value)
-        parts.append(_head(len(data), 0, -1, 0xC4, 0xC5, 0xC6))
-        parts.append(data)
+        import struct  # see above
+
+        parts.append(b"\xcb" + struct.pack(">d", value))
     elif isinstance(value, (list, tuple)):
         parts.append(_head(len(value), 0x90, 15, None, 0xDC, 0xDD))
         for item in value:
@@ -84,22 +92,21 @@ def _pack(value: Any, parts: "list[bytes]") -> None:
 
 
 def _integer(value: int) -> bytes:
-    if 0 <= value < 128:
-        return struct.pack(">B", value)
-    if -32 <= value < 0:
-        return struct.pack(">b", value)
-    bits = value.bit_length() if value >= 0 else (value + 1).bit_length() + 1
-    for (code, letter), width in zip(_UNSIGNED if value >= 0 else _SIGNED, (8, 16, 32, 64)):
-        if bits <= width:
-            return struct.pack(">B" + letter, code, value)
+    if -32 <= value < 128:
+        return (value & 0xFF).to_bytes(1, "big")
+    signed = value < 0
+    bits = value.bit_length() if not signed else (value + 1).bit_length() + 1
+    for step, width in enumerate(_WIDTHS):
+        if bits <= 8 * width:
+            return bytes(((0xD0 if signed else 0xCC) + step,)) + value.to_bytes(width, "big", signed=signed)
     raise OverflowError("an integer of more than 64 bits")
 
 
 def _head(length: int, fix: int, fix_max: int, *codes: "int | None") -> bytes:
     """The length prefix of a str, bin, array or map: a fixed form, then 8, 16 or 32 bits."""
     if length <= fix_max:
-        return struct.pack(">B", fix | length)
-    for code, letter, limit in zip(codes, "BHI", (1 << 8, 1 << 16, 1 << 32)):
-        if code is not None and length < limit:
-            return struct.pack(">B" + letter, code, length)
+        return (fix | length).to_bytes(1, "big")
+    for code, width in zip(codes, _WIDTHS):
+        if code is not None and length < 1 << 8 * width:
+            return bytes((code,)) + length.to_bytes(width, "big")
     raise OverflowError("a value of more than 4 GiB")

@@ -101,29 +101,32 @@ class _Scope(NamedTuple):
 class IgnoreRules:
     """The ignore rules of one worktree; each .gitignore is read when something beside it is asked about."""
 
-    def __init__(self, top: bytes, outer: list[bytes], ignore_case: bool = False) -> None:
+    def __init__(self, top: bytes, outer: list[bytes], ignore_case: bool = False, below: bytes = b"") -> None:
         self._top = top
+        self._below = below
         self._ignore_case = ignore_case
         always = [_File(b"", rules, ignore_case) for data in outer if (rules := parse_rules(data, ignore_case))]
         self._scopes = {b"": _Scope(False, (*self._own(b""), *always))}
 
     @classmethod
-    def for_repository(cls, repo: Repository) -> IgnoreRules:
-        """The rules of a repository's worktree."""
+    def for_repository(cls, repo: Repository, below: bytes = b"") -> IgnoreRules:
+        """The rules of a repository's worktree, for questions about its directory `below` (b"" or b"a/b/")."""
         assert repo.worktree is not None
         paths = [os.path.join(repo.common_dir, "info", "exclude")]
         if user := user_file(repo, "core.excludesfile", "ignore"):
             paths.append(user)
         outer = [read_rules(os.fsencode(path)) for path in paths]
-        return cls(os.fsencode(repo.worktree) + b"/", outer, repo.config.get_bool("core.ignorecase"))
+        return cls(os.fsencode(repo.worktree) + b"/", outer, repo.config.get_bool("core.ignorecase"), below)
 
     def is_ignored(self, directory: bytes, name: bytes, is_dir: bool) -> bool:
         """Whether the untracked `name` in `directory` (b"" or b"a/b/") is ignored, itself or with a directory above."""
+        directory = self._below + directory
         scope = self._scopes.get(directory) or self._enter(directory)
         return scope.ignored or self._asked(scope, directory + name, name, is_dir)
 
     def is_inside_ignored(self, directory: bytes) -> bool:
         """Whether `directory` lies in an ignored directory or is one."""
+        directory = self._below + directory
         return (self._scopes.get(directory) or self._enter(directory)).ignored
 
     def _enter(self, directory: bytes) -> _Scope:

@@ -26,6 +26,7 @@ from gitrun.model.ids import is_run_id
 GONE = "gone-"  # prefix of a directory that is being removed
 DAMAGED = "damaged-"  # prefix of a directory that cannot be sealed, and that a person has put aside
 UNBORN = "new-"  # prefix of a directory whose header and lock are being made
+LIMITS = ("record.loaded_files", "record.loaded_bytes")  # settings that the draft keeps for whoever seals it
 _MAX_DRAFT = 256 << 20
 
 

@@ -23,7 +23,7 @@ from gitrun.git.objects import ObjectReader, open_reader
 from gitrun.model.canonical import path_bytes
 from gitrun.monitor import SILENT, Monitor, Task
 from gitrun.replay.borrow import give_git
-from gitrun.replay.plan import Addition, Item, Plan, Trees, fitting, make_plan, root_plan
+from gitrun.replay.plan import Addition, Item, Plan, Trees, fitting, make_plan, outside_plan, root_plan
 from gitrun.replay.removal import remove_tree
 from gitrun.replay.source import Source
 
@@ -31,14 +31,19 @@ if TYPE_CHECKING:
     from gitrun.archive.archive import Archive
 
 ROOTS = ".roots"
+LOADED = ".loaded"
 
 
 class CheckedOut(NamedTuple):
-    """A finished checkout; `roots` maps the number of a root that lay outside the worktree to its directory."""
+    """A finished checkout; `roots` maps the number of a root that lay outside the worktree to its directory.
+
+    `loaded` is where loaded files lie that were in no part of the source, None where there are none.
+    """
 
     directory: str
     files: int
     roots: dict[int, str]
+    loaded: str | None = None
 
 
 def checkout(
@@ -51,28 +56,35 @@ def checkout(
     """Write `source` to the new or empty `directory`, with a `.git` of its own.
 
     `additions` are further files, each written where the source leaves its place free. Roots that
-    lay outside the worktree go to `<directory>.roots/<n>`. Raises DestinationExists, HostilePath,
+    lay outside the worktree go to `<directory>.roots/<n>`, loaded files that lay in no part of the source to
+    `<directory>.loaded/<absolute path>`. Raises DestinationExists, HostilePath,
     DamagedRecord, DamagedStore, DiskFull or NotWritable; nothing is left behind then.
     """
     directory = os.path.abspath(directory)
     outside = [root.n for root in source.roots if root.is_outside]
-    _refuse_existing(directory, outside)
+    has_loaded = any(entry.is_outside for entry in source.extra)
+    beside = [*([directory + ROOTS] if outside else []), *([directory + LOADED] if has_loaded else [])]
+    _refuse_existing([directory, *beside])
     with open_reader(archive.repo, lazy_fetch=True) as reader:
         trees = Trees(reader)
         plan = make_plan(source, trees)
         plans = {n: root_plan(source, n, trees) for n in outside}
+        loaded = outside_plan(source)
         _say_what_is_missing(plan, source, monitor)
-        total = sum(len(each.files) + len(each.links) + len(each.extra) for each in (plan, *plans.values()))
+        total = sum(len(each.files) + len(each.links) + len(each.extra) for each in (plan, loaded, *plans.values()))
         with monitor.task("checkout", total, "files") as task, ExitStack() as places:
             place = places.enter_context(_place(directory))
             if plans:
-                beside = places.enter_context(_place(directory + ROOTS))
+                roots = places.enter_context(_place(directory + ROOTS))
                 for n, each in plans.items():
-                    _write(archive, reader, source, each, os.path.join(beside, str(n)), task)
+                    _write(archive, reader, source, each, os.path.join(roots, str(n)), task)
+            if has_loaded:
+                _write(archive, reader, source, loaded, places.enter_context(_place(directory + LOADED)), task)
             _write(archive, reader, source, plan, place, task, fitting(plan, additions))
             give_git(archive, reader, source, trees, place, monitor)
             os.utime(place, ns=(source.when_ns, source.when_ns))
-    return CheckedOut(directory, total, {n: os.path.join(directory + ROOTS, str(n)) for n in plans})
+    made = {n: os.path.join(directory + ROOTS, str(n)) for n in plans}
+    return CheckedOut(directory, total, made, directory + LOADED if has_loaded else None)
 
 
 def _write(
@@ -127,9 +139,9 @@ def _say_what_is_missing(plan: Plan, source: Source, monitor: Monitor) -> None:
         monitor.warn("W031", f"not in the record, so not here: {name} ({entry.get('reason')})")
 
 
-def _refuse_existing(directory: str, outside: list[int]) -> None:
-    """Say no before any work where the destination is in use."""
-    for path in [directory, *([directory + ROOTS] if outside else [])]:
+def _refuse_existing(paths: list[str]) -> None:
+    """Say no before any work where a destination is in use."""
+    for path in paths:
         if os.path.lexists(path) and not (os.path.isdir(path) and not os.listdir(path)):
             raise DestinationExists(f"{path} is there already", kept="nothing was written", next="name a new directory")
 

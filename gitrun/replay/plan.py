@@ -134,6 +134,12 @@ def root_plan(source: Source, n: int, trees: Trees) -> Plan:
     return _judge(source._replace(facts={}, modes={}), list(trees.walk(root.tree, source.label)), extra, set())
 
 
+def outside_plan(source: Source) -> Plan:
+    """The plan of the files that lay in no part of the source, each below a directory by its absolute path."""
+    extra = [entry._replace(path=entry.path.lstrip(b"/")) for entry in source.extra if entry.is_outside]
+    return _judge(source._replace(facts={}, modes={}), [], extra, set())
+
+
 def fitting(plan: Plan, additions: Iterable[Addition]) -> list[Addition]:
     """The additions whose place is free: not in the plan already, and not below one of its files or links."""
     taken = {item.path for item in (*plan.files, *plan.links)} | {entry.path for entry in plan.extra}

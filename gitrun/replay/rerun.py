@@ -33,6 +33,7 @@ from gitrun.recording.recover import redactor
 from gitrun.recording.request import Finished, RecordRequest
 from gitrun.replay.checkout import checkout
 from gitrun.replay.difference import differences
+from gitrun.replay.elsewhere import Elsewhere
 from gitrun.replay.inputs import Inputs
 from gitrun.replay.isolate import as_snapshot, name_of
 from gitrun.replay.removal import remove_tree
@@ -92,9 +93,10 @@ def replay(
     try:
         with _umask(run.record):
             inputs = Inputs(run.value("artifacts.jsonl") or [], recipe.worktree)
-            checkout(archive, of_run(run), directory, monitor, inputs.additions())
+            source = of_run(run)
+            checkout(archive, source, directory, monitor, inputs.additions())
             inputs.verify(directory)
-            around = _surroundings(archive, recipe, directory)
+            around = _surroundings(archive, recipe, directory, Elsewhere(source, directory))
             lacking = [f"the secret {name} is not in the environment" for name in around.missing_secrets]
             if inputs.problems or lacking:
                 return _not_started(run, [*inputs.problems, *lacking])
@@ -141,11 +143,13 @@ def workdir_of(directory: str, cwd: str) -> str:
     return workdir
 
 
-def _surroundings(archive: Archive, recipe: Recipe, directory: str) -> Surroundings:
+def _surroundings(archive: Archive, recipe: Recipe, directory: str, elsewhere: Elsewhere) -> Surroundings:
     recorded = (recipe.first.record.get("process") or {}).get("variables") or {}
     more = tuple(archive.settings.get("record.variables"))
-    move = Move(recipe.worktree, directory)
+    move = Move(recipe.worktree, directory, elsewhere.place)
     around = surroundings(recipe.first.record["command"], recorded, archive.environ, more, move)
+    variables = elsewhere.with_paths(around.variables)
+    around = around._replace(variables=variables, notes=[*around.notes, *elsewhere.notes()])
     old_cwd = None if recipe.worktree is None else os.path.join(recipe.worktree, recipe.cwd)
     program = interpreter_of(around.command, os.path.join(directory, recipe.cwd), old_cwd)
     if program is None:

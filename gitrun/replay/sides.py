@@ -68,7 +68,7 @@ def working_tree(archive: Archive) -> Iterator[Side]:
             archive.monitor,
             environ=scratch.environ,
         )
-        values = {"hardware": content(capture_hardware().value)}
+        values = {"hardware": content(capture_hardware(environ=archive.environ).value)}
         yield Side("the working tree", scratch, snapshot.tree, _beside(snapshot.extra), values)
 
 

@@ -24,7 +24,10 @@ _MODE_KINDS = ("mode", "file for link")
 
 
 class Extra(NamedTuple):
-    """A file beside the tree: its bytes are in the store; `root` is the number of the root it lies in."""
+    """A file beside the tree: its bytes are in the store; `root` is the number of the root it lies in.
+
+    `module` is the name under which a file outside the source was imported.
+    """
 
     path: bytes
     mode: int
@@ -32,15 +35,26 @@ class Extra(NamedTuple):
     reason: str
     chunks: list[tuple[str, int]]
     root: int | None
+    sha256: str = ""
+    module: str | None = None
+
+    @property
+    def is_outside(self) -> bool:
+        """Whether it lay in no part of the source: its path is absolute."""
+        return self.path.startswith(b"/") and self.root is None
 
 
 class Root(NamedTuple):
-    """A tree that lies elsewhere: `path` is below the worktree, or absolute where it was outside."""
+    """A tree that lies elsewhere: `path` is below the worktree, or absolute where it was outside.
+
+    `imported_from` are the directories in it that modules were found under.
+    """
 
     n: int
     path: bytes
     tree: str
     commit: str | None
+    imported_from: tuple[bytes, ...] = ()
 
     @property
     def is_outside(self) -> bool:
@@ -112,7 +126,9 @@ def _why(record: Mapping[str, Any]) -> str:
 def _root(entry: Any) -> Root:
     commit = entry.get("commit")
     _check_id(commit, None)  # a root may have another object format
-    return Root(_count(entry["n"]), path_bytes(_text(entry["path"])), _text(entry["tree"]), commit and _text(commit))
+    found = tuple(path_bytes(_text(name)) for name in entry.get("imported_from") or [])
+    path, tree = path_bytes(_text(entry["path"])), _text(entry["tree"])
+    return Root(_count(entry["n"]), path, tree, commit and _text(commit), found)
 
 
 def _extra(entry: Any) -> Extra:
@@ -128,7 +144,9 @@ def _extra(entry: Any) -> Extra:
     if mode is None:
         raise HostilePath(f"{entry['path']!r}: the mode {entry['mode']!r} is none of a file")
     number = None if root is None else _count(root)
-    return Extra(path_bytes(_text(entry["path"])), mode, size, _text(entry["reason"]), chunks, number)
+    path, reason = path_bytes(_text(entry["path"])), _text(entry["reason"])
+    module = None if entry.get("module") is None else _text(entry["module"])
+    return Extra(path, mode, size, reason, chunks, number, str(entry.get("sha256")), module)
 
 
 def _modes(delta: list[Any]) -> dict[bytes, int]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from gitrun.capture.variables import replay_variables
@@ -37,9 +37,15 @@ class Surroundings(NamedTuple):
 
 
 class Move:
-    """Turns paths below the recorded worktree into paths below the checkout, where the checkout has them."""
+    """Turns paths below the recorded worktree into paths below the checkout, where the checkout has them.
 
-    def __init__(self, worktree: str | None, directory: str) -> None:
+    `elsewhere` answers for a path outside the worktree; None leaves it as it is.
+    """
+
+    def __init__(
+        self, worktree: str | None, directory: str, elsewhere: Callable[[str], str | None] = lambda text: None
+    ) -> None:
+        self._elsewhere = elsewhere
         self._worktree = worktree.rstrip("/") if worktree and worktree != "/" else None
         self._directory = directory
 
@@ -56,7 +62,7 @@ class Move:
 
     def _path(self, text: str) -> str:
         if self._worktree is None or not (text == self._worktree or text.startswith(self._worktree + "/")):
-            return text
+            return (self._elsewhere(text) if text.startswith("/") else None) or text
         moved = self._directory + text[len(self._worktree) :]
         return moved if os.path.lexists(moved) else text
 

@@ -10,6 +10,7 @@ NAMES = {
     "record": "wall time that `gitrun record` adds to a command, and the time until the command starts",
     "disk": "bytes under .git per run, and what many runs cost the user's own git commands",
     "snapshot": "the snapshot against `copy index, git add -A, git write-tree`",
+    "capture": "what the child, the environment and the machine cost to capture",
     "checkout": "the checkout against `git worktree add --detach`",
 }
 

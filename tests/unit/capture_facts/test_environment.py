@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from gitrun.capture import distributions
 from gitrun.capture import environment as room
-from gitrun.capture.distributions import Installed, canonical_record, read_distributions
+from gitrun.capture.distributions import Installed, Memory, canonical_record, read_distributions
 from gitrun.capture.environment import Environment, capture_environment
 from gitrun.capture.interpreter import read_interpreter
 from gitrun.capture.program import Program, find_program
@@ -339,9 +340,9 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Grows by one each time distributions are really read."""
     count: list[int] = []
 
-    def read(sites: list[bytes]) -> Installed:
+    def read(sites: list[bytes], memory: Memory) -> Installed:
         count.append(1)
-        return read_distributions(sites)
+        return read_distributions(sites, memory)
 
     monkeypatch.setattr(room, "read_distributions", read)
     return count
@@ -358,7 +359,8 @@ def test_an_environment_seen_before_is_not_read_again(tmp_path: Path, python: Pa
 def test_an_environment_changed_just_now_is_not_cached(tmp_path: Path, python: Path) -> None:
     install(site_of(python), "a", "1")
     capture(str(python), tmp_path, tmp_path / "cache")
-    assert not (tmp_path / "cache").exists()
+    (file,) = (tmp_path / "cache").iterdir()
+    assert file.name.endswith("-distributions") and json.loads(file.read_bytes())["memory"] == {}
 
 
 CHANGES: dict[str, Callable[[Path], object]] = {
@@ -387,10 +389,50 @@ DAMAGED = [b"", b"{", b"[]", b'{"version": 1}', b'{"version": 1, "value": 3, "wa
 def test_a_damaged_cache_is_an_empty_one(tmp_path: Path, python: Path, reads: list[int], damage: bytes) -> None:
     age(tmp_path)
     first = capture(str(python), tmp_path, tmp_path / "cache")
-    (file,) = (tmp_path / "cache").iterdir()
-    file.write_bytes(damage)
+    for file in (tmp_path / "cache").iterdir():
+        file.write_bytes(damage.replace(b'"version": 1', b'"version": 2'))
     assert capture(str(python), tmp_path, tmp_path / "cache") == first
     assert len(reads) == 2
+
+
+def test_installing_one_package_reads_one(tmp_path: Path, python: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a", "b", "c"):
+        install(site_of(python), name, "1")
+    age(tmp_path)
+    capture(str(python), tmp_path, tmp_path / "cache")
+    read: list[bytes] = []
+    real = distributions._read
+    monkeypatch.setattr(distributions, "_read", lambda path, told: read.append(path) or real(path, told))
+    install(site_of(python), "d", "2")
+    found = capture(str(python), tmp_path, tmp_path / "cache")
+    assert [each["name"] for each in found.value["distributions"]] == ["a", "b", "c", "d"]
+    assert [os.path.basename(path) for path in read] == [b"d-2.dist-info"]
+
+
+def test_where_a_package_was_installed_from_is_known(tmp_path: Path, python: Path) -> None:
+    (tmp_path / "my project").mkdir()
+    url = f"file://{tmp_path}/my%20project"
+    install(site_of(python), "a", "1", **{"direct_url.json": json.dumps({"url": url, "dir_info": {"editable": True}})})
+    install(site_of(python), "b", "1", **{"direct_url.json": '{"url": "https://host/b.whl", "archive_info": {}}'})
+    (tmp_path / "old").mkdir()
+    (site_of(python) / "old.egg-link").write_text(f"{tmp_path}/old\n.")
+    (tmp_path / "old/old.egg-info").mkdir()
+    (tmp_path / "old/old.egg-info/PKG-INFO").write_text("Name: old\nVersion: 3\n")
+    found = capture(str(python), tmp_path)
+    assert found.local == [os.fsencode(tmp_path / "my project"), os.fsencode(tmp_path / "old")]
+    assert [each["name"] for each in found.value["distributions"]] == ["a", "b", "old"]
+
+
+def test_a_process_that_reports_another_python_is_believed(tmp_path: Path, python: Path) -> None:
+    install(site_of(python), "a", "1")
+    start = {
+        "executable": os.fsencode(python), "prefix": os.fsencode(python.parents[1]), "base_prefix": b"/opt",
+        "implementation": "cpython", "version": "3.9.4", "path": [b"", os.fsencode(site_of(python))],
+    }  # fmt: skip
+    assert room.is_another(start, None) and room.is_another(start, {"prefix": "/usr"})
+    assert not room.is_another(start, {"prefix": str(python.parents[1])})
+    found = room.of_process(start, str(tmp_path / "cache"))
+    assert found.value == capture(str(python), tmp_path).value
 
 
 def test_a_cache_that_cannot_be_written_costs_nothing_but_time(tmp_path: Path, python: Path) -> None:

@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from gitrun.files.holder import is_alive, stat_of
-from gitrun.recording.console import TAIL_BYTES, collect, read_stream
+from gitrun.recording.console import collect, read_stream
 from gitrun.recording.member import read_exit, read_pids
+from gitrun.recording.spool import TAIL_BYTES
 from tests.unit.recording.helpers import keep_argv, wait_for
 
 Start = Callable[..., subprocess.Popen[bytes]]

@@ -1,0 +1,1 @@
+"""Examinations: is the archive of this clone well, and would a recording work here."""
