@@ -59,7 +59,44 @@ KEYS: dict[str, Key] = {
         "untracked directories with an experiment tracker's own marker: leave_out of the source, or keep",
         ("leave_out", "keep"),
     ),
+    "record.loaded_bytes": Key(
+        "size", 256 << 20, False, "loaded files that are no source are kept up to this in sum, small ones first"
+    ),
+    "record.loaded_files": Key("count", 5000, False, "loaded files that are no source are kept up to this many"),
+    "record.root_bytes": Key("size", 256 << 20, False, "a directory outside with more than this is no root"),
+    "record.root_files": Key("count", 20_000, False, "a directory outside with more files than this is no root"),
     "record.variables": Key("list", (), True, "environment variables to record beside the built-in allow-list"),
+    "record.opened": Key(
+        "choice",
+        "no",
+        False,
+        "list the files that Python opens; Python then takes longer for each id() and for copy.deepcopy",
+        ("no", "yes"),
+    ),
+    "lock.resolver": Key(
+        "choice",
+        "auto",
+        False,
+        "what asks an index for the hashes of what is installed: uv, pip, auto (uv, else pip), none",
+        ("auto", "uv", "pip", "none"),
+    ),
+    "lock.labels": Key(
+        "text",
+        "https://download.pytorch.org/whl",
+        True,
+        "below this address each label of a version like 2.5.1+cu121 has an index of its own",
+    ),
+    "lock.vendor": Key(
+        "choice",
+        "missing",
+        False,
+        "which installed packages are kept as wheels: those missing from every index, all, none",
+        ("missing", "all", "none"),
+    ),
+    "lock.vendor_bytes": Key(
+        "size", 256 << 20, False, "packages are kept as wheels up to this in sum, small first"
+    ),
+    "gc.grace": Key("seconds", 14 * 86_400.0, False, "how long a removed run can be had back before gc lets go of it"),
     "isolate.dir": Key("text", "", True, "where isolated runs get their directories"),
     "git.executable": Key(
         "text",

@@ -22,7 +22,7 @@ import pytest
 Argument = str | bytes | os.PathLike[str]
 Content = str | bytes
 
-LEAKS = ("GIT_", "GITRUN_", "XDG_", "SLURM_", "PYTEST_ADDOPTS", "COLUMNS", "NO_COLOR", "CLICOLOR", "FORCE_COLOR")
+LEAKS = ("GIT_", "GITRUN_", "XDG_", "SLURM_", "WANDB_", "PYTEST_ADDOPTS", "COLUMNS", "NO_COLOR", "CLICOLOR", "FORCE_COLOR")
 AUTHOR = ("-c", "user.name=Test Author", "-c", "user.email=author@example.org")
 QUIET_GIT = ("-c", "commit.gpgSign=false", "-c", "advice.detachedHead=false", "-c", "protocol.file.allow=always")
 
@@ -77,6 +77,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(root / "gitconfig"))
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
     monkeypatch.setenv("GIT_TERMINAL_PROMPT", "0")
+    monkeypatch.setenv("GITRUN_LOCK_RESOLVER", "none")  # no test asks the internet
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
     monkeypatch.setenv("TZ", "UTC")
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))

@@ -46,7 +46,7 @@ class Archive:
         self.environ = environ
         self.monitor = monitor
         self.gitrun_dir = repo.gitrun_dir(environ)
-        self.objects = RunObjects(repo, lambda: self.store)
+        self.objects = RunObjects(repo, lambda: self.store, monitor)
         self._store: BlobStore | None = None
         self._refs: tuple[dict[str, str], list[RefProblem]] | None = None
 
@@ -114,9 +114,17 @@ class Archive:
             end = min(at + size, len(pending))
             while end < len(pending) and pending[end][:_SECOND] == pending[end - 1][:_SECOND]:
                 end += 1  # runs of one second stay together: only their start times can order them
-            runs = self._runs(pending[at:end])
+            runs = self.runs(pending[at:end])
             yield from sorted(runs, key=lambda run: (run.id[:_SECOND], run.summary.started, run.id), reverse=True)
             at, size = end, min(size * 4, CHUNK)
+
+    def runs(self, run_ids: list[str]) -> list[Run]:
+        """The runs of these ids, their commits read in one round."""
+        commits, now_s = self._sealed(), time.time()
+        sealed = [SealedRun(self.objects, run_id, commits[run_id]) for run_id in run_ids if run_id in commits]
+        self.objects.load_commits(sealed)
+        live = [open_live(self.gitrun_dir, run_id, now_s) for run_id in run_ids if run_id not in commits]
+        return [*sealed, *live]
 
     def with_records(self, runs: Iterable[Run], parts: tuple[str, ...] = ()) -> Iterator[Run]:
         """The same runs, their records and the named parts read in rounds instead of one by one."""
@@ -133,14 +141,6 @@ class Archive:
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _runs(self, run_ids: list[str]) -> list[Run]:
-        """The runs of these ids, their commits read in one round."""
-        commits, now_s = self._sealed(), time.time()
-        sealed = [SealedRun(self.objects, run_id, commits[run_id]) for run_id in run_ids if run_id in commits]
-        self.objects.load_commits(sealed)
-        live = [open_live(self.gitrun_dir, run_id, now_s) for run_id in run_ids if run_id not in commits]
-        return [*sealed, *live]
 
     def _sealed(self) -> dict[str, str]:
         """Run id to commit for every run ref, read once."""

@@ -58,6 +58,7 @@ def describe(
         "seeds": record.get("seeds") or {},
         "metrics": record.get("metrics") or {},
         "process": record.get("process") or {},
+        "members": [member for member in _typed(record.get("members"), []) if type(member) is dict],
         "artifacts": [_artifact(entry) for entry in _lines(part, "artifacts.jsonl")] if full else [],
         "links": {link: links.get(link) for link in LINKS},
         "liveness": liveness,

@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Iterable
 
+from gitrun.archive.annotations import Annotations
 from gitrun.archive.archive import Archive
 from gitrun.archive.run import SealedRun
 from gitrun.errors import DamagedRecord, GitrunError
@@ -22,7 +23,8 @@ from gitrun.monitor import SILENT, Monitor
 from gitrun.store.sessions import read_session, session_paths
 
 _ID = re.compile(rb'"([0-9a-f]{64})"')
-_LISTS = ("extra.jsonl", "artifacts.jsonl")  # parts that name blobs; run.json names those of all parts
+# parts that name blobs; run.json names those of all parts
+_LISTS = ("extra.jsonl", "artifacts.jsonl", "vendored.jsonl")
 _ENTRY_BYTES = 36  # of a chunk list: a raw id and a length
 
 
@@ -56,6 +58,7 @@ def mark(archive: Archive, *, without: frozenset[str] = frozenset(), monitor: Mo
         for name, commit in runs:
             mark_run(archive, SealedRun(archive.objects, name.rpartition("/")[2], commit), marks)
             progress.advance(1)
+    _mark_annotations(archive, {name.rpartition("/")[2] for name, _ in runs}, marks)
     for name, commit in _commits(archive, SNAPSHOTS):
         _mark_snapshot(archive, name, commit, marks)
     _mark_live(archive, marks)  # a recording that began meanwhile may have ended its session meanwhile as well
@@ -96,6 +99,13 @@ def _unreadable(problem: RefProblem) -> DamagedRecord:
         kept="nothing was collected",
         next=f"git update-ref -d {problem.name}",
     )
+
+
+def _mark_annotations(archive: Archive, run_ids: set[str], marks: Marks) -> None:
+    """What was said of these runs; of runs that are not here, nothing is here."""
+    for run_id, text in Annotations(archive.repo, lambda: archive.objects.reader).texts():
+        if run_id in run_ids:
+            marks.names_in(text)
 
 
 def _mark_snapshot(archive: Archive, name: str, commit: str, marks: Marks) -> None:

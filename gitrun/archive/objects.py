@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
+from gitrun.archive.annotations import Annotations, Event
 from gitrun.archive.run import Problem, Run, SealedRun, decode_part
 from gitrun.errors import DamagedRecord, DamagedStore, GitFailed, GitrunError
 from gitrun.git.objects import ObjectReader, open_reader
 from gitrun.git.repository import Repository
 from gitrun.git.trees import parse_commit, parse_tree
 from gitrun.model.canonical import MAX_BYTES
+from gitrun.monitor import SILENT, Monitor
 from gitrun.store.blobs import BlobStore
 
 CHUNK = 512
@@ -28,12 +30,14 @@ _SHARED = 256
 class RunObjects:
     """Commits, trees, records and parts of the sealed runs of one repository."""
 
-    def __init__(self, repo: Repository, store: Callable[[], BlobStore]) -> None:
+    def __init__(self, repo: Repository, store: Callable[[], BlobStore], monitor: Monitor = SILENT) -> None:
         self._repo = repo
         self._store = store
+        self._monitor = monitor
         self._reader: ObjectReader | None = None
         self._ahead: dict[str, bytes] = {}
         self._values: dict[str, tuple[str, Any]] = {}
+        self._annotations: Annotations | None = None
 
     @property
     def reader(self) -> ObjectReader:
@@ -102,6 +106,16 @@ class RunObjects:
                 self._values.pop(next(iter(self._values)))
             self._values[oid] = known
         return known
+
+    def events(self, run_id: str) -> list[Event]:
+        """What was said of a run, by all writers that the repository knows."""
+        if self._annotations is None:
+            self._annotations = Annotations(self._repo, lambda: self.reader, self._monitor)
+        return self._annotations.of(run_id)
+
+    def forget_events(self) -> None:
+        """Read them anew when they are asked for: something was said."""
+        self._annotations = None
 
     def from_store(self, chunks: list[Any], size_bytes: int) -> bytes:
         """The bytes of a part in the store; raises DamagedStore when they are not as many as the record says."""

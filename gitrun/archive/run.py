@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any, NamedTuple, Protocol
 
+from gitrun.archive.annotations import Event, merged
 from gitrun.archive.contract import describe
 from gitrun.archive.message import Summary, decode_message, encode_message
 from gitrun.archive.shape import check_shape
@@ -34,6 +35,7 @@ class Objects(Protocol):
     def load_trees(self, runs: list[SealedRun]) -> None: ...
     def blob(self, oid: str) -> bytes: ...
     def shared_value(self, run_id: str, oid: str, name: str) -> tuple[str, Any]: ...
+    def events(self, run_id: str) -> list[Event]: ...
     def from_store(self, chunks: list[Any], size_bytes: int) -> bytes: ...
 
 
@@ -85,9 +87,14 @@ class Run:
         data = self.part(name)
         return None if data is None else decode_part(self.id, name, data)
 
+    def events(self) -> list[Event]:
+        """What was said of the run since it was sealed."""
+        return []
+
     def to_json(self, full: bool = True) -> dict[str, Any]:
         """The run as the documented JSON object; `full` False is the shorter form that lists use."""
-        return describe(self.record, self.value, snapshot=self.snapshot, liveness=self.liveness, full=full)
+        record = merged(self.record, self.events())
+        return describe(record, self.value, snapshot=self.snapshot, liveness=self.liveness, full=full)
 
     def _read_record(self) -> dict[str, Any]:
         raise NotImplementedError
@@ -159,6 +166,9 @@ class SealedRun(Run):
             raise self._damage() from problem
         self._check(name, digest, place)
         return value
+
+    def events(self) -> list[Event]:
+        return self._objects.events(self.id)
 
     def _read_record(self) -> dict[str, Any]:
         oid = self._entry("run.json")

@@ -28,6 +28,7 @@ def check_shape(record: dict[str, Any]) -> dict[str, Any]:
     _check(source, _SOURCE, "source.")
     _check_ids(source, source.get("object_format"))
     _check(record.get("process") or {}, _PROCESS, "process.")
+    _check(record.get("lock") or {}, _LOCK, "lock.")
     _check(record.get("live") or {}, _LIVE, "live.")
     for name, place in (record.get("parts") or {}).items():
         if place.get("in") not in ("tree", "store"):
@@ -117,6 +118,7 @@ def _sha256(value: Any) -> bool:
 _TEXT, _OBJECT, _FLAG = _is(str), _is(dict), _is(bool)
 _OPTIONAL_TEXT, _OPTIONAL_INT = _is(str, type(None)), _is(int, type(None))
 _TEXTS = _list_of(_TEXT)
+_LOCK: dict[str, Check] = {"state": _TEXT, "reason": _TEXT, "source": _TEXT, "missing": _TEXTS, "vendored": _TEXTS}
 _RUN: dict[str, Check] = {
     "command": _command,
     "cwd": _word,
@@ -133,7 +135,8 @@ _RUN: dict[str, Check] = {
     "links": _map_to(_OPTIONAL_TEXT),
     "source": _OBJECT,
     "process": _OBJECT,
-    "lock": _map_to(_TEXT),
+    "members": _list_of(_OBJECT),
+    "lock": _OBJECT,
     "seeds": _OBJECT,
     "metrics": _OBJECT,
     "coverage": _OBJECT,

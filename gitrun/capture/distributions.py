@@ -11,34 +11,54 @@ import hashlib
 import json
 import os
 import re
+from bisect import bisect_left
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from gitrun.capture.facts import clean_text, read_start, text_path
+from gitrun.capture.facts import clean_text, file_marks, read_start, text_path
 from gitrun.capture.secret_formats import redact_formats
 
 METADATA_BYTES = 16 << 10
 MAX_RECORD_BYTES = 64 << 20
+Memory = dict[str, list[Any]]
+"""For each metadata directory its marks and its RECORD's, the distribution read from it, what was missing."""
 _BOOKKEEPING = (b"/INSTALLER", b"/REQUESTED", b"/RECORD", b"/direct_url.json")
 
 
 class Installed(NamedTuple):
-    """Distributions sorted by normalised name, and the files whose change would change the answer."""
+    """Distributions sorted by normalised name, the files whose change would change the answer, and what is missing.
+
+    `local` are the directories of this machine that distributions were installed from, `memory` is for the next call.
+    """
 
     distributions: list[dict[str, Any]]
     watched: list[bytes]
     problems: list[str]
+    local: list[bytes]
+    memory: Memory
 
 
-def read_distributions(sites: list[bytes]) -> Installed:
-    """All distributions in `sites`; of several with one name, the first in that order counts, as for Python."""
+def read_distributions(sites: list[bytes], memory: Memory | None = None) -> Installed:
+    """All distributions in `sites`; of several with one name, the first in that order counts, as for Python.
+
+    What `memory` of an earlier call says of a directory that has not changed since is believed.
+    """
     found: dict[str, dict[str, Any]] = {}
     watched: list[bytes] = []
     problems: list[str] = []
+    local: dict[bytes, None] = {}
+    remembered: Memory = {}
     for site in sites:
         watched.append(site)
         here: dict[str, dict[str, Any]] = {}
-        for directory in _metadata_directories(site, problems):
-            distribution = _read(directory, watched, problems)
+        directories, links = _metadata_directories(site, problems)
+        local.update(dict.fromkeys(links))
+        for directory in directories:
+            known = _recall(directory, memory or {})
+            remembered[text_path(directory)] = known
+            watched.append(directory if known[0][1] is None else directory + b"/RECORD")
+            problems += known[2]
+            distribution = known[1]
             if distribution is None:
                 continue
             key = normalised(distribution["name"])
@@ -46,7 +66,33 @@ def read_distributions(sites: list[bytes]) -> Installed:
                 problems.append(f"environment: {key} is installed twice in {text_path(site)}")
             here[key] = distribution
         found = {**here, **found}
-    return Installed([found[key] for key in sorted(found)], watched, problems)
+    distributions = [found[key] for key in sorted(found)]
+    for distribution in distributions:
+        if (directory_of := local_directory(distribution["direct_url"])) is not None:
+            local[directory_of] = None
+    return Installed(distributions, watched, problems, sorted(local), remembered)
+
+
+def local_directory(origin: Any) -> bytes | None:
+    """The directory that a distribution was installed from, by its `direct_url.json`; None where it came from elsewhere."""
+    if not isinstance(origin, dict) or not isinstance(origin.get("dir_info"), dict):
+        return None
+    url = origin.get("url")
+    match = re.fullmatch(r"file://(?:localhost)?(/[^?#]*)", url) if isinstance(url, str) else None
+    if match is None:
+        return None
+    path = re.sub(rb"%([0-9A-Fa-f]{2})", lambda code: bytes([int(code[1], 16)]), match[1].encode("utf-8", "replace"))
+    return os.path.normpath(path) if b"\0" not in path and os.path.isdir(path) else None
+
+
+def _recall(directory: bytes, memory: Memory) -> list[Any]:
+    """What one metadata directory says, from `memory` where its and its RECORD's marks are as they were."""
+    marks = [file_marks(directory), file_marks(directory + b"/RECORD")]
+    known = memory.get(text_path(directory))
+    if known is not None and known[0] == marks:
+        return known
+    problems: list[str] = []
+    return [marks, _read(directory, problems), problems]
 
 
 def normalised(name: str) -> str:
@@ -60,14 +106,32 @@ def canonical_record(data: bytes) -> str:
     Left out are *.pyc, the bookkeeping of installers and whatever lies outside site-packages (scripts, whose
     first line names the environment). An entry is `path,hash,size` without quotes and LF; sorted by bytes.
     """
-    lines = [
-        line
-        for line in (data.replace(b"\r\n", b"\n") if b'"' not in data else _unquoted(data)).split(b"\n")
-        if line and b".pyc," not in line and not line.startswith((b"../", b"/"))
-        if b".dist-info/" not in line or not _is_bookkeeping(line)
-    ]
+    data = _unquoted(data) if b'"' in data else data
+    data = data.replace(b"\r\n", b"\n") if b"\r" in data else data
+    lines = data.split(b"\n")
+    # an environment has some 100,000 lines, so the tests of each are the cheapest there are
+    if (compiled := data.count(b".pyc,")) == data.count(b".pyc,,\n"):
+        lines = [line for line in lines if line[-6:] != b".pyc,,"] if compiled else lines
+    else:
+        lines = [line for line in lines if b".pyc," not in line]
     lines.sort()
+    for begin, end in ((b"", b"\0"), (b"../", b"..0"), (b"/", b"0")):  # what has a beginning lies together
+        del lines[bisect_left(lines, begin) : bisect_left(lines, end)]
+    for line in _lines_with(b".dist-info/", data):
+        at = bisect_left(lines, line)
+        while at < len(lines) and lines[at] == line and _is_bookkeeping(line):
+            del lines[at]
     return hashlib.sha256(b"".join([line + b"\n" for line in lines])).hexdigest()
+
+
+def _lines_with(part: bytes, data: bytes) -> Iterator[bytes]:
+    """The few lines that hold `part`."""
+    at = data.find(part)
+    while at >= 0:
+        end = data.find(b"\n", at)
+        end = len(data) if end < 0 else end
+        yield data[data.rfind(b"\n", 0, at) + 1 : end]
+        at = data.find(part, end)
 
 
 def _is_bookkeeping(line: bytes) -> bool:
@@ -82,16 +146,26 @@ def _unquoted(data: bytes) -> bytes:
     return "\n".join(",".join(row) for row in rows).encode("utf-8", "surrogateescape")
 
 
-def _metadata_directories(site: bytes, problems: list[str]) -> list[bytes]:
+def _metadata_directories(site: bytes, problems: list[str]) -> tuple[list[bytes], list[bytes]]:
+    """The metadata directories of a site, and the source directories that setuptools' old links lead to."""
     try:
-        names = os.listdir(site)
+        names = sorted(os.listdir(site))
     except OSError as problem:
         problems.append(f"environment: {text_path(site)}: {problem.strerror}")
-        return []
-    return [os.path.join(site, name) for name in sorted(names) if name.endswith((b".dist-info", b".egg-info"))]
+        return [], []
+    directories = [os.path.join(site, name) for name in names if name.endswith((b".dist-info", b".egg-info"))]
+    links: list[bytes] = []
+    for name in names:
+        if name.endswith(b".egg-link"):
+            target = (read_start(os.path.join(site, name), 4096) or b"").split(b"\n", 1)[0].strip()
+            if os.path.isabs(target) and b"\0" not in target and os.path.isdir(target):
+                links.append(target)
+                infos = [entry for entry in sorted(os.listdir(target)) if entry.endswith(b".egg-info")]
+                directories += [os.path.join(target, entry) for entry in infos]
+    return directories, links
 
 
-def _read(directory: bytes, watched: list[bytes], problems: list[str]) -> dict[str, Any] | None:
+def _read(directory: bytes, problems: list[str]) -> dict[str, Any] | None:
     """One distribution; None when not even a name can be found."""
     legacy = directory.endswith(b".egg-info")
     if legacy:
@@ -111,25 +185,22 @@ def _read(directory: bytes, watched: list[bytes], problems: list[str]) -> dict[s
         problems.append(f"environment: {shown}: its metadata cannot be read")
     distribution: dict[str, Any] = {"name": name, "version": version, "tags": [], "record": None, "direct_url": None}
     if legacy:
-        watched.append(directory)
         return distribution
-    distribution["record"] = _record(directory, shown, watched, problems)
+    distribution["record"] = _record(directory, shown, problems)
     wheel = read_start(directory + b"/WHEEL", METADATA_BYTES)
     distribution["tags"] = sorted(re.findall(r"(?m)^Tag:[ \t]*(\S+)", _text(wheel or b"")))
     distribution["direct_url"] = _direct_url(directory, shown, problems)
     return distribution
 
 
-def _record(directory: bytes, shown: str, watched: list[bytes], problems: list[str]) -> str | None:
+def _record(directory: bytes, shown: str, problems: list[str]) -> str | None:
     path = directory + b"/RECORD"
     try:
         with open(path, "rb", buffering=0) as file:
             data = file.read(MAX_RECORD_BYTES + 1) or b""
     except OSError as problem:
         problems.append(f"environment: {shown}: RECORD: {problem.strerror}")
-        watched.append(directory)
         return None
-    watched.append(path)
     if len(data) > MAX_RECORD_BYTES:
         problems.append(f"environment: {shown}: RECORD is larger than {MAX_RECORD_BYTES} bytes")
         return None

@@ -7,6 +7,7 @@ sentence in `problems`, which the record shows under `coverage`, and the rest is
 from __future__ import annotations
 
 import os
+import stat
 from typing import Any, NamedTuple
 
 FORMAT = 1
@@ -42,6 +43,15 @@ def read_start(path: str | bytes, limit: int = 64 << 10) -> bytes | None:
         return None
     finally:
         os.close(fd)
+
+
+def file_marks(path: str | bytes) -> list[int] | None:
+    """Time, size and inode of a file, the inode and time of a directory, None for nothing."""
+    try:
+        facts = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return [facts.st_mtime_ns, 0 if stat.S_ISDIR(facts.st_mode) else facts.st_size, facts.st_ino]
 
 
 def text_path(path: bytes) -> str:

@@ -2,7 +2,8 @@
 
 Starting it would cost 10 ms and run the user's site customisation. Instead `pyvenv.cfg` tells a virtual
 environment from an installation, as the interpreter itself would see it, and the full version stands as a
-text in the binary (a virtual environment's own file may be older than an upgraded base).
+text in the binary (a virtual environment's own file may be older than an upgraded base). What a process said
+of itself comes before all of that (`reported_interpreter`).
 """
 
 from __future__ import annotations
@@ -10,16 +11,23 @@ from __future__ import annotations
 import mmap
 import os
 import re
-from collections.abc import Mapping
-from typing import NamedTuple
+import stat
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 from gitrun.capture.facts import read_start, text_path
 
 MAX_PYTHONPATH = 200
+MAX_PTH = 200
+_PACKAGES = (b"/site-packages", b"/dist-packages")
+_IMPLEMENTATIONS = {"cpython": "CPython", "pypy": "PyPy"}
 
 
 class Interpreter(NamedTuple):
-    """One Python; paths are bytes, `version` is as exact as could be found, `sites` are in the order of sys.path."""
+    """One Python; paths are bytes, `version` is as exact as could be found, `sites` are in the order of sys.path.
+
+    `decisive` are the paths whose change, or appearance, could make another answer of it.
+    """
 
     executable: bytes
     real: bytes
@@ -29,6 +37,7 @@ class Interpreter(NamedTuple):
     version: str | None
     sites: list[bytes]
     problems: list[str]
+    decisive: list[bytes]
 
 
 def read_interpreter(executable: bytes, environ: Mapping[str, str], cwd: bytes) -> Interpreter:
@@ -49,10 +58,63 @@ def read_interpreter(executable: bytes, environ: Mapping[str, str], cwd: bytes) 
     if version is None or version.count(".") < 2:
         problems.append(f"environment: the exact version of {text_path(executable)} is not known")
     sites = _pythonpath(environ, cwd, problems)
-    if library is not None:
-        sites += _sites(prefix, base_prefix, library, isolated, environ)
+    own = [] if library is None else _sites(prefix, base_prefix, library, isolated, environ)
+    added, pth_files = _added_by_pth(own)
+    decisive = [executable, real, os.path.join(prefix, b"pyvenv.cfg"), *sites, *own, *pth_files, *added]
     implementation = "PyPy" if name == b"pypy" else "CPython"
-    return Interpreter(executable, real, prefix, base_prefix, implementation, version, _distinct(sites), problems)
+    sites = _distinct([*sites, *own, *added])
+    return Interpreter(executable, real, prefix, base_prefix, implementation, version, sites, problems, decisive)
+
+
+def reported_interpreter(start: Mapping[str, Any], environ: Mapping[str, str], cwd: bytes) -> Interpreter | None:
+    """The interpreter of a process by its own report (the `process` frame); None where it does not name one.
+
+    `cwd` is where the command started. The directory of a script and the working directory count only where
+    PYTHONPATH names them: they are of the program, and not of its environment.
+    """
+    executable = _reported_path(start, "executable")
+    if executable is None:
+        return None
+    found = read_interpreter(executable, environ, cwd)
+    problems = [] if start.get("version") else found.problems
+    found = found._replace(
+        prefix=_reported_path(start, "prefix") or found.prefix,
+        base_prefix=_reported_path(start, "base_prefix") or found.base_prefix,
+        implementation=_implementation(start) or found.implementation,
+        version=start.get("version") or found.version,
+    )
+    path = start.get("path")
+    if not isinstance(path, list):
+        return found._replace(problems=problems)
+    own = {cwd, _reported_path(start, "cwd") or cwd}
+    argv = start.get("argv") or [b""]
+    own.add(os.path.dirname(os.path.join(_reported_path(start, "cwd") or cwd, argv[0])))
+    given = set(found.sites)
+    entries = [entry for entry in path if entry.startswith(b"/") and (entry not in own or entry in given)]
+    others = [entry for entry in entries if not entry.endswith(_PACKAGES)]
+    if len(others) > MAX_PYTHONPATH:
+        problems = [
+            *problems,
+            f"environment: sys.path has {len(path)} entries; packages were looked for in {MAX_PYTHONPATH} of them",
+        ]
+    left_out = {*others[MAX_PYTHONPATH:], *(entry for entry in entries if _is_library(entry, found.base_prefix))}
+    return found._replace(sites=_distinct([each for each in entries if each not in left_out]), problems=problems)
+
+
+def _reported_path(start: Mapping[str, Any], name: str) -> bytes | None:
+    value = start.get(name)
+    return value if isinstance(value, bytes) and value.startswith(b"/") else None
+
+
+def _implementation(start: Mapping[str, Any]) -> str | None:
+    name = start.get("implementation")
+    return _IMPLEMENTATIONS.get(name, name) if isinstance(name, str) and name else None
+
+
+def _is_library(entry: bytes, base_prefix: bytes) -> bool:
+    """Whether this is the standard library, as a directory or an archive, which holds no packages."""
+    below = entry.removeprefix(base_prefix.rstrip(b"/") + b"/")
+    return re.fullmatch(rb"lib(?:32|64)?/(?:python|pypy)[0-9.]+t?(?:\.zip|/lib-dynload)?", below) is not None
 
 
 def _pyvenv(executable: bytes) -> tuple[bytes, dict[str, str]] | None:
@@ -141,7 +203,24 @@ def _pythonpath(environ: Mapping[str, str], cwd: bytes, problems: list[str]) -> 
     return [os.path.join(cwd, entry) for entry in entries[:MAX_PYTHONPATH]]
 
 
-def _distinct(sites: list[bytes]) -> list[bytes]:
+def _added_by_pth(sites: list[bytes]) -> tuple[list[bytes], list[bytes]]:
+    """The directories that the `*.pth` files of these add to `sys.path`, and the files."""
+    added: list[bytes] = []
+    files: list[bytes] = []
+    for site in sites:
+        try:
+            names = sorted(name for name in os.listdir(site) if name.endswith(b".pth") and not name.startswith(b"."))
+        except OSError:
+            continue  # most candidates do not exist
+        for name in names[:MAX_PTH]:
+            files.append(os.path.join(site, name))
+            lines = (line.strip() for line in (read_start(files[-1]) or b"").splitlines())
+            kept = [line for line in lines if line and not line.startswith((b"#", b"import ", b"import\t"))]
+            added += [os.path.normpath(os.path.join(site, line)) for line in kept]
+    return added[:MAX_PTH], files
+
+
+def _distinct(sites: Iterable[bytes]) -> list[bytes]:
     """Existing directories, each once (lib64 is often a link to lib)."""
     seen: set[tuple[int, int]] = set()
     distinct = []
@@ -150,6 +229,8 @@ def _distinct(sites: list[bytes]) -> list[bytes]:
             facts = os.stat(site)
         except (OSError, ValueError):
             continue  # most candidates do not exist
+        if not stat.S_ISDIR(facts.st_mode):
+            continue  # an archive, or the library that a `.pth` file names
         if (facts.st_dev, facts.st_ino) not in seen:
             seen.add((facts.st_dev, facts.st_ino))
             distinct.append(site)

@@ -8,12 +8,14 @@ could make it go back over the same characters again and again.
 A console may be hundreds of megabytes without a single secret, and looking for each of fifty literals
 takes longer than compressing it. So nearly every literal is found through a character that it shares with
 others and that is not frequent: one expression for each such character jumps from one to the next, and
-looks ahead for the start of a token and back for the literals. Only where one is found are the rows tried.
+looks ahead for the start of a token and back for the literals. Only where one is found are the rows tried. A short
+text, such as a word of a command line, is quicker looked through for each literal, and needs no expressions made.
 """
 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from gitrun.capture.secret_names import placeholder
 
@@ -51,7 +53,7 @@ _FORMATS: tuple[tuple[tuple[bytes, ...], bytes, str], ...] = (
     ((b"gsk_",), rb"gsk_[A-Za-z0-9]{40,}", "groq-key"),
     ((b"wandb_v1_",), rb"wandb_v1_[A-Za-z0-9_]{40,}", "wandb-key"),
     ((b":AA",), rb"[0-9]{8,10}:AA[A-Za-z0-9_\-]{33}", "telegram-token"),
-    ((b"earer ",), rb"(?<=[Bb]earer )[A-Za-z0-9._~+/=\-]{16,}", "bearer"),
+    ((b"Bearer ", b"bearer "), rb"(?<=[Bb]earer )[A-Za-z0-9._~+/=\-]{16,}", "bearer"),
 )
 _BEGIN, _END = b"-----BEGIN ", b"-----END "
 # `scheme://user:password@host`; a port (`host:8080/a@b`) is no password, nor is a variable or asterisks.
@@ -63,26 +65,31 @@ _TOKEN = rb"://[^\s/?#:@\"'<>${]{20,1024}@"
 # The signature of a signed URL: whoever has it has what the URL names.
 _SIGNATURE = rb"(?i:([?&](?:x-(?:amz|goog)-)?sig(?:nature)?=))(?!<secret:)[^\s&#\"'<>]+"
 
-_SHARED = (b"_", b"-", b".", b"A", b"J")
+_SHARED = (b"_", b"-", b".", b"A", b"J", b"B", b"b", b"p")
+_SHORT_BYTES = 1 << 10
 _BODY = rb"(?=[A-Za-z0-9_\-]{10})"  # what follows every literal that ends with a shared character
-_INSIDE = (b"k_live_", b"k_test_", b":AA")  # something stands before these; the others begin their pattern
+# Something may stand before these; the others begin their pattern.
+_INSIDE = (b"k_live_", b"k_test_", b":AA", b"Bearer ", b"bearer ")
 
 
-def _sieve() -> tuple[list[tuple[bytes, re.Pattern[bytes]]], list[bytes]]:
-    """What finds the literals with a shared character, and the literals without one."""
+@lru_cache(maxsize=1)
+def _sieves() -> list[tuple[bytes, re.Pattern[bytes]]]:
+    """For each shared character what finds the literals with it; made when a long text is first seen."""
     literals = [literal for row in _FORMATS for literal in row[0]]
     sieves = []
     for shared in _SHARED:
         mine = [literal for literal in literals if shared in literal]
         literals = [literal for literal in literals if shared not in literal]
-        last = [literal for literal in mine if literal.endswith(shared)]
-        branches = [_around(literal, shared) for literal in mine if literal not in last]
+        branches = [_around(literal, shared) for literal in mine if not literal.endswith(shared)]
         if shared == b"-":
             branches.append(b"BEGIN ")
-        before = re.escape(bytes({literal[-2] for literal in last}))
-        branches.append(rb"(?<=[%s].)%s(?:%s)" % (before, _BODY, b"|".join(_around(each, shared) for each in last)))
-        sieves.append((shared, re.compile(re.escape(shared) + b"(?:" + b"|".join(branches) + b")")))
-    return sieves, literals
+        if last := [literal for literal in mine if literal.endswith(shared)]:
+            branches.append(rb"%s(?:%s)" % (_BODY, b"|".join(_around(each, shared) for each in last)))
+        heads = [literal.rpartition(shared)[0] for literal in mine] + [b"--"] * (shared == b"-")
+        before = rb"(?<=[%s].)" % re.escape(bytes({head[-1] for head in heads})) if all(heads) else b""
+        sieves.append((shared, re.compile(rb"%s%s(?s:%s)" % (re.escape(shared), before, b"|".join(branches)))))
+    assert not literals
+    return sieves
 
 
 def _around(literal: bytes, shared: bytes) -> bytes:
@@ -93,22 +100,25 @@ def _around(literal: bytes, shared: bytes) -> bytes:
     return rb"(?<=%s)%s%s" % (head, boundary, re.escape(rest))
 
 
-_SIEVES, _OTHERS = _sieve()
-
-
 def redact_formats(data: bytes, found: set[str]) -> bytes:
     """`data` with every secret of a known shape replaced; the names of what was found are added to `found`."""
-    if any(literal in data for literal in _OTHERS) or any(
-        shared in data and sieve.search(data) for shared, sieve in _SIEVES
-    ):
+    if len(data) < _SHORT_BYTES or any(shared in data and sieve.search(data) for shared, sieve in _sieves()):
         data = redact_each_format(data, found)
     if b"@" in data and b"://" in data:
         hole = placeholder("url")
         data = _replace(_PASSWORD, rb"://\1:" + hole + b"@", data, "url", found)
         data = _replace(_TOKEN, b"://" + hole + b"@", data, "url", found)
-    if b"ig=" in data or b"ignature=" in data:
+    if (b"?" in data or b"&" in data) and (b"ig=" in data or b"ignature=" in data):
         data = _replace(_SIGNATURE, rb"\1" + placeholder("signature"), data, "signature", found)
     return data
+
+
+def find_formats(data: bytes) -> set[str]:
+    """The names of the known formats in `data`."""
+    found: set[str] = set()
+    if len(data) < _SHORT_BYTES or any(shared in data and sieve.search(data) for shared, sieve in _sieves()):
+        redact_each_format(data, found)
+    return found
 
 
 def redact_each_format(data: bytes, found: set[str]) -> bytes:

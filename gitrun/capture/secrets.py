@@ -39,31 +39,39 @@ Text = TypeVar("Text", str, bytes)
 
 MIN_VARIABLE_CHARS = 8
 MAX_DEPTH = 64
+_SHORT_BYTES = 1 << 10
 # Values too common to be looked for in a whole command line, though they stand under a secret's name.
 _COMMON = {"password", "passw0rd", "postgres", "changeme", "anonymous", "localhost", "username", "training"}
 
 _KEYWORDS = (b"pass", b"secret", b"token", b"key", b"cred", b"auth", b"cookie", b"jwt", b"pwd", b"pat", b"bearer")
-# Keywords that an assignment follows, in lower-case text; they are found through letters that are less frequent
-# than the ones they begin with, and the letters behind tell how far before them the keyword begins.
-_ASSIGNED = re.compile(
-    rb"(?:k(?:ey|(?<=tok)en|(?<=cook)ie)|p(?:ass|wd|at)|c(?:red|(?<=sec)ret)|u(?<=au)th|jwt|bearer)"
-    rb"(?=[a-z0-9_.\-]{0,40}([\"'\]\\]{0,4})(\s{0,2})([=:])(\s{0,2}))"
+# Keywords that an assignment follows, in lower-case text. Each expression begins with one letter that is not
+# frequent, since `re` jumps from one to the next, and rules out words that logs and sources are full of and no
+# secret's name has; where a keyword begins before that letter, a table tells how far.
+_ASSIGNED = (
+    rb"k(?:ey|(?<=tok)en|(?<=cook)ie)",
+    rb"p(?:ass|wd|at(?![ht]))",
+    rb"c(?:red|(?<=sec)ret)",
+    rb"u(?<=au)th(?!or(?!iz))",
+    rb"jwt",
+    rb"bearer",
 )
 _LETTERS_BEFORE = {b"ken": 2, b"kie": 3, b"cret": 2, b"uth": 1}
-_DIGIT = re.compile(b"[0-9]")
+_IS_ASSIGNED = rb"(?=[a-z0-9_.\-]{0,40}([\"'\]\\]{0,4})(\s{0,2})([=:])(\s{0,2}))"
+# Expressions are made when they are first needed: a recorder that meets no such text does not wait for it.
+_DIGIT = b"[0-9]"
 _NAME_CHARS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-"
-_VALUE = re.compile(
+_VALUE = (
     rb"\"(?P<double>[^\"\\]*(?:\\.[^\"\\]*)*)|'(?P<single>[^']*)|\\+[\"'](?P<escaped>(?:[^\"'\\]|\\+[^\"'\\])*)"
     rb"|(?P<bare>[^\s\"'&;,)}\]]{1,256})"
 )
-_BARE_REST = re.compile(rb"[^\s\"'&;,)}\]]*")
-_LINE, _LINE_REST = re.compile(rb"(?P<line>[^\r\n\"']{1,256})"), re.compile(rb"[^\r\n\"']*")
-_QUERY, _QUERY_REST = re.compile(rb"(?P<query>[^\s\"'&#<>]{1,256})"), re.compile(rb"[^\s\"'&#<>]*")
+_BARE_REST = rb"[^\s\"'&;,)}\]]*"
+_LINE, _LINE_REST = rb"(?P<line>[^\r\n\"']{1,256})", rb"[^\r\n\"']*"
+_QUERY, _QUERY_REST = rb"(?P<query>[^\s\"'&#<>]{1,256})", rb"[^\s\"'&#<>]*"
 # `--name value` inside one word: what a shell, ssh or NODE_OPTIONS gets, or a list of words that was printed.
-_INNER_OPTION = re.compile(
+_INNER_OPTION = (
     rb"-(?<![\w\-]-)-?([A-Za-z][A-Za-z0-9_.\-]{0,63})(?:[ \t]{1,8}|[\"'], ?(?=[\"']))(?!--|-[A-Za-z](?:\s|\Z))"
 )
-_INNER_VALUE = re.compile(rb"\"([^\"]*)|'([^']*)|\\+[\"']([^\"'\\]*)|([^\s\"'&;|)]+)")
+_INNER_VALUE = rb"\"([^\"]*)|'([^']*)|\\+[\"']([^\"'\\]*)|([^\s\"'&;|)]+)"
 _PROSE = set(
     "is are was to or and for as in with on of from the a an must not option options flag cannot can if instead has "
     "should requires when were may will argument value by at it".split()
@@ -87,11 +95,17 @@ _WRAPPERS = {b"sudo", b"env", b"time", b"nohup", b"nice", b"timeout", b"exec", b
 
 
 class Redactor:
-    """Knows the secrets of one environment, and remembers in `names` which ones it has met."""
+    """Knows the secrets of its environments, and remembers in `names` which ones it has met."""
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
+    def __init__(self, *environs: Mapping[str, str]) -> None:
         self.names: set[str] = set()
-        self._variables = secret_variables(environ)
+        found = {pair: None for environ in environs for pair in secret_variables(environ)}
+        self._variables = sorted(found, key=lambda pair: (-len(pair[0]), pair[1]))
+
+    @property
+    def values(self) -> list[bytes]:
+        """The secrets that are known word by word, longest first."""
+        return [value for value, _ in self._variables]
 
     def argv(self, argv: Sequence[bytes]) -> list[bytes]:
         """A command line: values of options with secret names, in one word or two, and what `text` finds."""
@@ -193,6 +207,8 @@ class Redactor:
     def _found(self, data: bytes) -> bytes:
         """`data` without what names and shapes give away."""
         data = redact_formats(data, self.names)
+        if len(data) < _SHORT_BYTES and not _has_keyword(data) and b"pw" not in data:
+            return data  # what follows looks for names, and here is none
         if b"=" in data or b":" in data:
             data = self._assignments(data)
         return self._options(data) if b"-" in data else data
@@ -201,11 +217,11 @@ class Redactor:
         """`--name value` inside a longer text."""
         kept: list[bytes] = []
         at = 0
-        for match in _INNER_OPTION.finditer(data):
+        for match in re.compile(_INNER_OPTION).finditer(data):
             name = _latin(match[1])
             if match.start() < at or not may_be_secret(name, True):
                 continue
-            value = _INNER_VALUE.match(data, match.end())
+            value = re.compile(_INNER_VALUE).match(data, match.end())
             if value is None or not value.lastindex:
                 continue
             said = _latin(value[value.lastindex])
@@ -222,8 +238,7 @@ class Redactor:
         """`name=value`, `"name": "value"` and `Name: value` inside a longer text."""
         kept: list[bytes] = []
         at = seen = digit = 0
-        for match in _ASSIGNED.finditer(data.lower()):
-            start = match.start() - _LETTERS_BEFORE.get(match[0], 0)
+        for start, match in _assigned_keywords(data):
             if start < at or start < seen or data[start - 1 : start] == b"<":
                 continue
             seen = match.end()
@@ -268,6 +283,17 @@ def secret_variables(environ: Mapping[str, str]) -> list[tuple[bytes, str]]:
     return sorted(found, key=lambda pair: (-len(pair[0]), pair[1]))
 
 
+def _assigned_keywords(data: bytes) -> list[tuple[int, re.Match[bytes]]]:
+    """Where keywords begin that an assignment follows, in their order."""
+    lowered = data.lower()
+    found = [
+        (match.start() - _LETTERS_BEFORE.get(match[0], 0), match)
+        for keyword in _ASSIGNED
+        for match in re.finditer(keyword + _IS_ASSIGNED, lowered)
+    ]
+    return sorted(found, key=lambda pair: pair[0])
+
+
 def _assigned(
     name: str, sure: int, data: bytes, match: re.Match[bytes], digit: int, option: bool
 ) -> tuple[int, int] | None:
@@ -287,7 +313,7 @@ def _assigned(
         return None  # as below, without a look at the value, so that refusing many of them stays cheap
     quoted = data[match.end(4) : match.end(4) + 1] in b"\"'\\"
     header = colon and not quoted and name.lower().endswith(("authorization", "cookie"))
-    value = (_LINE if header else _VALUE).match(data, match.end(4))
+    value = re.compile(_LINE if header else _VALUE).match(data, match.end(4))
     if value is None:
         return None
     group = value.lastgroup or 0
@@ -300,17 +326,17 @@ def _assigned(
     if not is_secret(name, _latin(value[group])):
         return None
     # only the start of an unquoted value was looked at, for the same reason
-    rest = (_LINE_REST if header else _BARE_REST).match(data, value.end(group))
+    rest = re.compile(_LINE_REST if header else _BARE_REST).match(data, value.end(group))
     end = rest.end() if rest and group in ("bare", "line") else value.end(group)
     return value.start(group), end
 
 
 def _query(data: bytes, at: int) -> tuple[int, int] | None:
     """Where the value of a query parameter lies; behind `?` and `&` it is no source code."""
-    value = _QUERY.match(data, at)
+    value = re.compile(_QUERY).match(data, at)
     if value is None or not has_content(_latin(value["query"])):
         return None
-    rest = _QUERY_REST.match(data, value.end())
+    rest = re.compile(_QUERY_REST).match(data, value.end())
     return value.start(), rest.end() if rest else value.end()
 
 
@@ -332,7 +358,7 @@ def _defined(word: bytes) -> str:
 
 
 def _next_digit(data: bytes, at: int) -> int:
-    found = _DIGIT.search(data, at)
+    found = re.compile(_DIGIT).search(data, at)
     return found.start() if found else len(data) + 256
 
 

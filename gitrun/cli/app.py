@@ -29,11 +29,13 @@ FAMILIES = (
     "status",
     "checkout",
     "replay",
+    "lock",
     "rm",
     "undelete",
     "gc",
     "fsck",
     "recover",
+    "doctor",
 )
 
 HELP = "Record runs of any command inside a Git repository, give their exact files back, run them again."

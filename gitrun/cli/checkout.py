@@ -32,7 +32,8 @@ def checkout(
     """Write the exact files a run started from to a fresh directory, and print that directory alone.
 
     Nothing is ever overwritten. The directory has a .git of its own that answers as it did then;
-    it borrows its objects from the archive. Roots that lay outside the worktree go to DIR.roots.
+    it borrows its objects from the archive. Roots that lay outside the worktree go to DIR.roots, files that
+    the run loaded from elsewhere to DIR.loaded, under their absolute paths.
     """
     with open_archive() as archive:
         found = resolve(archive, run)
@@ -40,6 +41,8 @@ def checkout(
         made = check_out(archive, of_run(found), target, archive.monitor)
     for n, root in sorted(made.roots.items()):
         stderr().line(f"gitrun: root {n} lay outside the worktree; it is in {harmless(root)}")
+    if made.loaded is not None:
+        stderr().line(f"gitrun: what the run loaded from outside its source is in {harmless(made.loaded)}")
     stdout().data(os.fsencode(made.directory) + b"\n")
 
 

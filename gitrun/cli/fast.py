@@ -118,6 +118,7 @@ def _record(
         config_files=tuple(_list(options.get("config_files"))),
         inputs=tuple(_list(options.get("inputs"))),
         id_file=_text(options.get("id_file")),
+        settings={"lock.vendor": value} if (value := _text(options.get("vendor_env"))) is not None else {},
         owns_process=True,
         on_start=lines.started,
     )

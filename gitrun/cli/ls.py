@@ -20,8 +20,9 @@ from gitrun.ui.words import duration, local_time, plural
 
 TERMINAL_LIMIT = 50
 PARTS = ("config.json", "environment.json", "hardware.json", "extra.jsonl")
-COLUMNS = ("id", "name", "status", "exit", "started_at", "duration_s", "changes", "group", "tags", "command")
-_TITLES = ("RUN", "NAME", "STATUS", "STARTED", "TOOK", "DIRTY", "COMMAND")
+COLUMNS = ("id", "name", "status", "exit", "started_at", "duration_s", "changes", "group", "tags", "parent", "command")
+_TITLES = ("RUN", "NAME", "GROUP", "PARENT", "STATUS", "STARTED", "TOOK", "DIRTY", "COMMAND")
+_SELDOM = ("GROUP", "PARENT")  # columns of a table that are there when one of its runs has such a thing
 
 
 def register(app: typer.Typer) -> None:
@@ -39,8 +40,8 @@ def ls(
     """List runs, newest first.
 
     A table on a terminal, lines with tabs between fields in a pipe. The fields of a line (and of --csv):
-    id, name, status, exit, start (UTC), seconds, changed files, group, tags, command. Runs that cannot be
-    read are listed too, marked `damaged`.
+    id, name, status, exit, start (UTC), seconds, changed files, group, tags, parent, command. Runs that cannot
+    be read are listed too, marked `damaged`. `parent` is the run inside which a run was recorded.
     """
     if json and csv:
         raise UsageError("--json and --csv exclude each other", next="gitrun ls --help")
@@ -82,6 +83,7 @@ def _fields(run: Run) -> list[str]:
         "" if summary.changes is None else str(summary.changes),
         summary.group,
         ",".join(summary.tags),
+        summary.parent,
         f"{run.problem.code} {run.problem.what}" if run.problem else summary.command,
     ]
 
@@ -94,7 +96,9 @@ def _table(screen: Screen, archive: Archive, runs: list[Run], limit: int | None)
     if not runs:
         stderr().line("no runs yet; next: gitrun record -- COMMAND")
         return
-    print_table(screen, _TITLES, [_row(run) for run in runs])
+    rows = [dict(zip(_TITLES, _row(run), strict=True)) for run in runs]
+    titles = [title for title in _TITLES if title not in _SELDOM or any(row[title].text for row in rows)]
+    print_table(screen, titles, [[row[title] for title in titles] for row in rows])
     hidden = len(archive.run_ids()) - len(runs)
     if hidden > 0 and limit is None:
         stderr().line(f"{plural(hidden, 'older run')} not shown; next: gitrun ls --limit 0")
@@ -108,6 +112,8 @@ def _row(run: Run) -> list[Cell]:
     return [
         Cell(run.id[-6:], "bold"),
         Cell(summary.name),
+        Cell(summary.group),
+        Cell(summary.parent[-6:]),
         Cell(shown, STATUS_STYLE.get(status)),
         Cell(local_time(summary.started)[: len("YYYY-MM-DD HH:MM")]),
         Cell(duration(summary.duration_s)),

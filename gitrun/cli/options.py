@@ -9,7 +9,10 @@ from gitrun.errors import UsageError
 
 
 class Option(NamedTuple):
-    """One option: where its value goes, how it is spelled, the name of its value (None for a flag), and its help."""
+    """One option: where its value goes, how it is spelled, the name of its value (None for a flag), and its help.
+
+    A name with bars (`missing|all|none`) lists the values that there are.
+    """
 
     field: str
     flags: tuple[str, ...]
@@ -25,6 +28,12 @@ RECORD_OPTIONS = (
     Option("group", ("-g", "--group"), "GROUP", "The group this run belongs to (a sweep, a study)."),
     Option("config_files", ("--config",), "FILE", "A configuration file that the command reads.", multiple=True),
     Option("inputs", ("--input",), "GLOB", "Files the command reads, hashed before it starts.", multiple=True),
+    Option(
+        "vendor_env",
+        ("--vendor-env",),
+        "missing|all|none",
+        "Keep installed packages as wheels: those missing from every index (the default), all, or none.",
+    ),
     Option("at", ("--at",), "SNAPSHOT", "Run the code that `gitrun snapshot` froze, in a directory of its own."),
     Option("isolate", ("--isolate",), None, "Run in a fresh copy of the source, out of the way of other runs."),
     Option("archive", ("--archive",), "DIR", "The repository that keeps the run (default: the one around you)."),
@@ -67,6 +76,8 @@ def parse_record(words: list[bytes]) -> tuple[dict[str, bytes | bool | list[byte
             if at == len(words):
                 raise UsageError(f"option {flag} needs a {option.metavar}", next="gitrun record --help")
             value, at = words[at], at + 1
+        if "|" in option.metavar and value.decode("utf-8", "replace") not in option.metavar.split("|"):
+            raise UsageError(f"option {flag} is one of {option.metavar}", next="gitrun record --help")
         earlier = values.get(option.field)
         values[option.field] = [*(earlier if isinstance(earlier, list) else []), value] if option.multiple else value
     return values, []

@@ -57,14 +57,17 @@ def report(problem: GitrunError) -> int:
 
 def report_bug(bug: Exception) -> int:
     """Write the traceback where it can be found and return exit status 70."""
-    text = "".join(traceback.format_exception(bug))
+    from gitrun.capture.secrets import Redactor  # only for a bug
+
+    plain = Redactor(os.environ).text  # an exception may quote what it could not digest
+    text = plain("".join(traceback.format_exception(bug)))
     screen = stderr()
     try:
         path = _write_log(text)
     except (OSError, GitrunError):
         screen.line(text)
         path = "above"
-    screen.line(f"gitrun: a bug in gitrun: {harmless(f'{type(bug).__name__}: {bug}', 300)}")
+    screen.line(f"gitrun: a bug in gitrun: {harmless(plain(f'{type(bug).__name__}: {bug}'), 300)}")
     screen.line(f"  traceback: {path}")
     return BUG
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from gitrun.archive.children import children_of
 from gitrun.archive.message import command_line
 from gitrun.archive.selectors import resolve
 from gitrun.cli.common import JSON_HELP, RUN_HELP, open_archive, print_json
@@ -30,7 +31,8 @@ def show(
         found = resolve(archive, run)
         described = found.to_json()
         places: dict[str, Any] = found.record.get("parts") or {}
+        children = [] if json else [f"{child.id} {child.summary.status}" for child in children_of(archive, found)]
     if json:
         print_json(described)
     else:
-        print_page(stdout(), described, command_line(described["command"]), places)
+        print_page(stdout(), described, command_line(described["command"]), places, children)

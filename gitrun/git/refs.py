@@ -25,6 +25,7 @@ RUNS = "refs/gitrun/runs/"
 LIVE = "refs/gitrun/live/"
 SNAPSHOTS = "refs/gitrun/snapshots/"
 TRASH = "refs/gitrun/trash/"
+ANNOTATIONS = "refs/gitrun/annotations/"
 
 _PATIENCE_S = 10.0
 _MAX_SYMREFS = 5

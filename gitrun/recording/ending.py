@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from gitrun.recording.console import Spool
+from gitrun.recording.captor import Captor
 from gitrun.recording.member import EXIT_BYTES, reserve_exit
 from gitrun.recording.relay import Channel
 
@@ -49,7 +49,7 @@ class Ending:
         """Descendants that live on, pid and name."""
         self.facts["left_behind"] = [{"pid": pid, "name": left[pid]} for pid in sorted(left)[:_NAMED]]
 
-    def line(self, mode: str, seen: set[int], channels: Sequence[Channel], spool: Spool) -> bytes:
+    def line(self, mode: str, seen: set[int], channels: Sequence[Channel], console: Captor) -> bytes:
         """The exit as it is told."""
         record = {
             "format": 1,
@@ -57,7 +57,7 @@ class Ending:
             "merged": len(channels) == 1,
             "started_ns": self.started_ns,
             "forwarded": sorted(seen),
-            "console": {"bytes": spool.total, "stopped": spool.stopped},
+            "console": {"bytes": console.total, "stopped": console.stopped},
             "output_problem": next((channel.problem for channel in channels if channel.problem), None),
             **self.facts,
         }

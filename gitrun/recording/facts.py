@@ -4,8 +4,9 @@ Facts are worth having and never worth a run: whatever goes wrong in a capture, 
 sentence under `coverage`, and the others go on.
 """
 
+import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gitrun.capture.secrets import Redactor
@@ -13,11 +14,18 @@ from gitrun.model.canonical import encode, encode_line, path_text
 from gitrun.recording.live import LiveDirectory
 
 if TYPE_CHECKING:
+    from gitrun.capture.gpu_question import Question
     from gitrun.capture.program import Program
+    from gitrun.recording.locking import Locker
+    from gitrun.recording.surveying import Survey
 
 
 class Subject(NamedTuple):
-    """The command that facts are captured about, and what they may rest on."""
+    """The command that facts are captured about, and what they may rest on.
+
+    `add_roots` has directories outside the worktree captured as roots of the source, and says what is missing;
+    `setting` gives the value of a setting, without it the environment is not locked.
+    """
 
     command: list[bytes]
     environ: Mapping[str, str]
@@ -28,6 +36,8 @@ class Subject(NamedTuple):
     more_variables: tuple[str, ...]
     gitrun_dir: str
     redactor: Redactor
+    add_roots: Callable[[Iterable[bytes]], list[str]] = lambda paths: []
+    setting: Callable[[str], Any] | None = None
 
 
 class FactFinder:
@@ -38,6 +48,9 @@ class FactFinder:
         self._live = live
         self._draft = draft
         self._coverage: dict[str, Any] = draft["coverage"]
+        self._question: Question | None = None
+        self._locker: Locker | None = None
+        self._survey: Survey | None = None
 
     def before_the_start(self) -> None:
         """What has to be seen before the command can change it: the user's streams, the named inputs."""
@@ -49,15 +62,30 @@ class FactFinder:
 
     def while_it_runs(self) -> None:
         """Everything else."""
+        self._guard("gpus", self._ask_for_gpus)
         for name, capture in (
             ("process", self._process),
             ("variables", self._variables),
             ("environment", self._environment),
             ("hardware", self._hardware),
             ("origin", self._origin),
+            ("secrets", self._exposed),
         ):
             self._guard(name, capture)
-        self._coverage.pop("origin", None)
+        for name in ("origin", "gpus", "lock", *(("secrets",) if self._coverage["secrets"] == "complete" else ())):
+            self._coverage.pop(name, None)
+
+    def while_it_runs_on(self) -> None:
+        """What is worth it for a command that takes its time; goes on beside everything else."""
+        if self._survey is not None:
+            self._survey.start()
+
+    def settle(self) -> None:
+        """Waits for what goes on beside the command, two seconds at most; called when the command has ended."""
+        if self._locker is not None:
+            self._locker.settle()
+        if self._survey is not None:
+            self._survey.tell(self._draft)
 
     def _guard(self, name: str, capture: Callable[[], list[str]]) -> None:
         try:
@@ -66,6 +94,18 @@ class FactFinder:
             # an exception may quote the very line that it could not read
             told = self._subject.redactor.text(f"{type(problem).__name__}: {problem}")
             self._coverage[name] = [f"not captured: {told}"]
+
+    def _exposed(self) -> list[str]:
+        source = self._draft["source"]
+        paths = [*(source.get("modified") or []), *(source.get("index_tracked_new") or [])]
+        if not paths or self._subject.worktree is None:
+            return []
+        from gitrun.capture.exposed import find_exposed
+
+        found = find_exposed(self._subject.worktree, paths, self._subject.environ)
+        if found.files:
+            source["secrets"] = found.files
+        return [f"{found.unseen} changed file(s) were not looked through for secrets"] if found.unseen else []
 
     def _inputs(self) -> list[str]:
         from gitrun.capture.inputs import capture_inputs  # only for `--input`
@@ -100,7 +140,38 @@ class FactFinder:
         found = capture_environment(program, subject.cwd, os.path.join(subject.gitrun_dir, "cache"))
         self._live.write_part("environment.json", encode(found.value))
         self._draft["interpreter"] = found.interpreter
+        self._draft.setdefault("live", {})["sites"] = [path_text(site) for site in found.sites]
+        if found.sites:
+            from gitrun.recording.surveying import Survey
+
+            self._survey = Survey(found.sites, os.path.join(subject.gitrun_dir, "cache"), subject.redactor)
+        if found.local:
+            self._guard("roots", lambda: subject.add_roots(found.local))
+        self._guard("lock", lambda: self._lock(found.value, found.interpreter))
         return found.problems
+
+    def _lock(self, environment: dict[str, Any], interpreter: dict[str, Any] | None) -> list[str]:
+        """Begins to lock the environment, which goes on beside everything else."""
+        from gitrun.recording.locking import UNFINISHED, Locked, Locker
+
+        subject, place = self._subject, interpreter or {}
+        if subject.setting is None:
+            return []
+        if environment.get("python") is None:
+            self._draft["lock"] = {
+                **UNFINISHED,
+                "reason": "the command is no Python program, so there is nothing to lock",
+            }
+            return []
+        self._draft["lock"] = {**UNFINISHED}
+        digest = hashlib.sha256(encode(environment)).hexdigest()
+        what = Locked(
+            environment, digest, place.get("executable"), place.get("prefix"), subject.environ, subject.cwd,
+            subject.worktree, subject.gitrun_dir, subject.setting,
+        )  # fmt: skip
+        self._locker = Locker(self._live, what)
+        self._locker.start()
+        return []
 
     def _config(self, program: "Program") -> list[str]:
         from gitrun.capture.config import capture_config
@@ -117,11 +188,20 @@ class FactFinder:
         self._live.write_part("config.json", encode(found.value))
         return found.problems
 
+    def _ask_for_gpus(self) -> list[str]:
+        """Asked first: the answer may take a second, and comes while the rest is found out."""
+        from gitrun.capture.gpu import ask
+
+        self._question = ask(self._subject.environ)
+        return []
+
     def _hardware(self) -> list[str]:
         from gitrun.capture.hardware import capture_hardware
 
-        found = capture_hardware()
+        variables = self._draft["process"]["variables"]
+        found = capture_hardware(environ=self._subject.environ, variables=variables, question=self._question)
         self._live.write_part("hardware.json", encode(found.value))
+        self._draft["members"][0].update(found.member)
         return found.problems
 
     def _origin(self) -> list[str]:

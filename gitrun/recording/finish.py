@@ -17,17 +17,22 @@ from gitrun.recording.liveness import make_header
 from gitrun.recording.member import read_exit
 from gitrun.recording.prepare import Prepared, write_extra
 from gitrun.recording.request import Finished, Recorded, RecordRequest
+from gitrun.recording.spool import wait_for_writer
 from gitrun.recording.unrecorded import cannot_start
 
 KEEPER_DIED = 125
+_WRITER_S = 60.0
 _IN_PARTS = ("inputs", "environment", "config", "hardware")  # facts that lie in files of the live directory
 
 
 def finish(request: RecordRequest, prepared: Prepared, handle: Handle, ended: bool, monitor: Monitor) -> Recorded:
     """Seals the run, and says how it went; `ended`: the keeper lived to its end."""
+    from gitrun.capture.exposed import in_words
     from gitrun.recording.bugs import save_keeper_log, told  # not loaded before the command has started
 
     live = prepared.live
+    if not ended and not wait_for_writer(live.member, _WRITER_S):  # what the keeper had read is written without it
+        monitor.warn("W024", "the console is not complete: it is still being written")
     end = handle.end or read_exit(live.member)
     log = save_keeper_log(prepared.context.gitrun_dir, live)
     code, failure = shell_code(request.command, end, ended, monitor, log)
@@ -35,9 +40,13 @@ def finish(request: RecordRequest, prepared: Prepared, handle: Handle, ended: bo
         monitor.warn("W024", f"the console is not complete: {stopped}")
     if end is not None and (problem := end.get("output_problem")):
         monitor.warn("W029", f"the command's output could not be passed on: {problem}; what followed is lost")
-    excluded = prepared.draft["source"].get("excluded") or []
+    source = prepared.draft["source"]
+    if request.source is None and (files := source.get("secrets")):
+        monitor.warn("W037", f"recorded with what looks like a secret: {in_words(files)}")
+    excluded = source.get("excluded") or []
     left_out = sum(int(entry.get("bytes") or 0) for entry in excluded)
     duration_s = end["duration_ns"] / 1e9 if end is not None and "duration_ns" in end else None
+    prepared.facts.settle()
     try:
         sealed = _seal(request, prepared, end, monitor)
     except Exception as problem:  # a bug as well: the command has ended, and its exit status is its own
@@ -67,7 +76,8 @@ def shell_code(
 
 
 def _seal(request: RecordRequest, prepared: Prepared, end: dict[str, Any] | None, monitor: Monitor) -> Any:
-    from gitrun.recording.recover import redactor  # sealing is not loaded before the command has started
+    from gitrun.recording.observing import observe  # sealing is not loaded before the command has started
+    from gitrun.recording.recover import redactor
     from gitrun.recording.seal import finish_record, seal_live
 
     context, live, draft = prepared.context, prepared.live, prepared.draft
@@ -75,6 +85,7 @@ def _seal(request: RecordRequest, prepared: Prepared, end: dict[str, Any] | None
     _put_back(prepared, end)
     with live.seal_lock():
         if request.before_seal is not None:
+            observe(context, live, draft)
             finished, _ = finish_record(context, live, draft, "lost", redact)
             try:
                 for name, data in request.before_seal(Finished(finished, live.member)).items():
@@ -103,6 +114,8 @@ def _put_back(prepared: Prepared, end: dict[str, Any] | None) -> None:
         for name in ("console", *_IN_PARTS):
             if name in draft["coverage"] or name == "console":
                 draft["coverage"][name] = ["lost: the live directory was removed while the command ran"]
+        draft["coverage"]["child"] = ["lost: the live directory was removed while the command ran"]
+        draft["live"]["observed"] = True  # what the processes had reported is gone
         write_extra(live, prepared.snapshot)
         live.write_draft(draft)
     if end is not None and read_exit(live.member) != end:

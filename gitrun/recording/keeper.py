@@ -21,14 +21,18 @@ import time
 from collections.abc import Callable
 from typing import NoReturn
 
+from gitrun.capture.secrets import Redactor
 from gitrun.files.holder import exists, identify
 from gitrun.recording import spawn, streams
-from gitrun.recording.console import Spool
+from gitrun.recording.captor import PUSH_S, Captor
 from gitrun.recording.ending import Ending, harmless
 from gitrun.recording.job import READY, REFUSED, Handle, Job
 from gitrun.recording.processes import adopt_orphans, descendants, has_children
+from gitrun.recording.redaction import Redaction
 from gitrun.recording.relay import Channel, Keyboard
+from gitrun.recording.scribe import Scribe
 from gitrun.recording.signals import FORWARDED, Courier, Forwarding, nothing
+from gitrun.recording.spool import Spool
 from gitrun.recording.terminal import Terminal, copy_window_size, signals_typed, users_terminal
 
 BEAT_S = 5.0
@@ -70,14 +74,10 @@ def _live(job: Job, orders: int, report: int) -> NoReturn:
     try:
         run_keeper(job, orders, report)
         code = 0
-    except BaseException:
-        import traceback  # only for a bug, whose traceback belongs in a log
+    except BaseException as bug:
+        from gitrun.recording.bugs import log_in_keeper  # only then
 
-        try:
-            with open(os.path.join(job.member, "keeper.log"), "a") as log:
-                traceback.print_exc(file=log)
-        except OSError:
-            pass  # the directory is gone: nowhere to tell
+        log_in_keeper(job.member, bug, _variables(job))
     finally:
         os._exit(code)
 
@@ -100,6 +100,16 @@ def run_keeper(job: Job, orders: int, report: int) -> None:
     keeper.finish()
 
 
+def _variables(job: Job) -> dict[str, str]:
+    return {os.fsdecode(name): os.fsdecode(value) for name, value in job.environment.items()}
+
+
+def _make_scribe(job: Job) -> Scribe:
+    redactor = Redactor(_variables(job), os.environ)
+    spool = Spool(job.member, job.console_max, job.free_space_floor)
+    return Scribe(spool, Redaction(redactor.text, redactor.values))
+
+
 class Keeper:
     """One command from its start to its written exit."""
 
@@ -110,7 +120,7 @@ class Keeper:
         self.recorder = os.getppid()
         self.ending = Ending(job.member)
         self.beat_fd = os.open(os.path.join(job.member, "heartbeat"), os.O_WRONLY | os.O_CREAT, 0o666)
-        self.spool = Spool(job.member, job.console_max, job.free_space_floor)
+        self.console = Captor(lambda: _make_scribe(job), job.member, job.console_max, job.keep_fds)
         self.mode = job.mode or ("pty" if users_terminal() else "pipes")
         self.channels: list[Channel] = []
         self.keyboard: Keyboard | None = None
@@ -204,8 +214,8 @@ class Keeper:
         if self.command.events is not None:
             interests.append((self.command.events, select.POLLIN, self._leader_says))
         for channel in self.channels:
-            if channel.open:
-                interests.append((*channel.wants(), lambda channel=channel: channel.step(self.spool)))  # type: ignore[misc]
+            if channel.open and (channel.blocked or not self.console.blocked):
+                interests.append((*channel.wants(), lambda channel=channel: channel.step(self.console)))  # type: ignore[misc]
         if self._may_type() and self.keyboard is not None and (wants := self.keyboard.wants()):
             interests.append((*wants, self._typed))
         return interests
@@ -224,16 +234,19 @@ class Keeper:
             waits.append(_LOOK_S)
         if self.ended or self._lost_the_leader():
             waits.append(_CHECK_S)
+        if self.console.blocked:
+            waits.append(PUSH_S)
         return max(0.0, min(waits))
 
     def _tick(self) -> None:
         self.courier.tick()
+        self.console.push()
         now = time.monotonic()
         if now >= self.next_beat:
             self.next_beat = now + BEAT_S
             harmless(os.utime, self.beat_fd)
             if not self.courier.recorder_alive:
-                self.spool.sync()
+                self.console.sync()
         if self.terminal is not None and not self.suspended and not self.ended and self.courier.recorder_alive:
             self.terminal.make_raw()
         if self._lost_the_leader() and not self.ended and not exists(self.pids["command"]):
@@ -246,8 +259,8 @@ class Keeper:
         if not self.ended:
             return False
         now = time.monotonic()
-        if any(channel.blocked for channel in self.channels):
-            self.deadline = now + self.job.grace_s  # the user's side is slow: this is not a descendant's doing
+        if self.console.blocked or any(channel.blocked for channel in self.channels):
+            self.deadline = now + self.job.grace_s  # the user's side or ours is slow: not a descendant's doing
         if now >= self.deadline:
             return True
         return not any(channel.open for channel in self.channels) and not self._left_behind()
@@ -256,7 +269,8 @@ class Keeper:
         if self.command.leader is None and not has_children():
             return {}  # nothing was left behind, and /proc need not be read
         left = descendants(os.getpid())
-        left.pop(self.command.leader or 0, None)
+        for own in (self.command.leader, self.console.scribe_pid):
+            left.pop(own or 0, None)
         return left
 
     # -- events
@@ -353,11 +367,12 @@ class Keeper:
         self._hear_last_signals()
         self.ending.leaves(self._left_behind())
         self.ending.write(self._exit_line())
-        self.spool.sync() if not self.courier.recorder_alive else None
-        self.spool.close()
         if any(channel.open for channel in self.channels) and os.fork() == 0:
             signal.set_wakeup_fd(-1)
             streams.relay_on(self.channels, self.command.leash)
+        self.console.close()
+        self.ending.write(self._exit_line())
+        self.console.sync() if not self.courier.recorder_alive else None
         if self.courier.recorder_alive:
             self._tell(self._exit_line())
         if self.courier.recorder_alive:
@@ -379,4 +394,4 @@ class Keeper:
             self.courier.ended_by(number)
 
     def _exit_line(self) -> bytes:
-        return self.ending.line(self.mode, self.courier.seen, self.channels, self.spool)
+        return self.ending.line(self.mode, self.courier.seen, self.channels, self.console)

@@ -95,11 +95,21 @@ def _child(subject: Subject) -> Any:
     return child_coverage(subject.observed, command, bool(draft.get("interpreter")))
 
 
+def _ran_here(subject: Subject) -> bool:
+    """Whether the paths that the processes reported lead to the files that they meant."""
+    header, place = read_header(subject.live.member) or {}, here()
+    return (header.get("host_id"), header.get("pid_namespace")) == (place.host, place.pid_namespace)
+
+
 def _environment(subject: Subject) -> Any:
+    if not _ran_here(subject):
+        return None  # what was found out where it ran stands
     return settle_environment(subject.live, subject.draft, subject.observed, subject.context.gitrun_dir)
 
 
 def _natives(subject: Subject) -> Any:
+    if not _ran_here(subject):
+        return None
     return describe_libraries(subject.live, subject.draft, subject.observed, subject.redactor)
 
 
@@ -132,8 +142,7 @@ def _loaded(subject: Subject) -> Any:
 
     Not where another host or container is looking: what it finds under these paths are other files.
     """
-    header, place = read_header(subject.live.member) or {}, here()
-    if (header.get("host_id"), header.get("pid_namespace")) != (place.host, place.pid_namespace):
+    if not _ran_here(subject):
         return ["what it loaded was not looked at: it was sealed from another place than it ran at"]
     context, live, draft = subject.context, subject.live, subject.draft
     source = draft["source"]

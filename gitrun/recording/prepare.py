@@ -7,7 +7,7 @@ be left behind: a run that never was must not be recovered as a lost one.
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from gitrun.errors import GitrunError, NotWritable
@@ -22,7 +22,7 @@ from gitrun.model.times import iso
 from gitrun.monitor import Monitor
 from gitrun.recording.context import Context
 from gitrun.recording.facts import FactFinder, Subject, redacted_command
-from gitrun.recording.live import LiveDirectory
+from gitrun.recording.live import LIMITS, LiveDirectory
 from gitrun.recording.liveness import make_header
 from gitrun.recording.request import RecordRequest
 from gitrun.settings import Settings
@@ -69,6 +69,8 @@ def prepare(
         snapshot = request.source or _take_snapshot(context, repo, settings)
         facts, draft = _draft(request, context, repo, live, settings, snapshot)
         write_extra(live, snapshot)
+        if request.source is None:
+            snapshot.release()
         facts.before_the_start()
         live.write_draft(draft)
         if request.id_file is not None:
@@ -131,6 +133,7 @@ def _draft(
 ) -> tuple[FactFinder, dict[str, Any]]:
     """The record as far as it is known before the command starts, and who finds out the rest."""
     from gitrun.capture.facts import place
+    from gitrun.capture.group import default_group
     from gitrun.capture.secrets import Redactor
 
     environ = context.environ if request.variables is None else request.variables
@@ -141,8 +144,8 @@ def _draft(
     links = {**request.links}
     if is_run_id(parent := context.environ.get("GITRUN_RUN_ID", "")):
         links.setdefault("parent", parent)
+    group = request.group if request.group is not None else default_group(environ, cwd, worktree)
     remotes = {name: redactor.text(url) for name, url in (snapshot.source.get("remotes") or {}).items()}
-    pack = snapshot.pack._asdict() if snapshot.pack is not None else None
     draft: dict[str, Any] = {
         "format": 1,
         "requires": [],
@@ -151,7 +154,7 @@ def _draft(
         "name": redactor.text(request.name) if request.name is not None else None,
         "tags": list(map(redactor.text, request.tags)),
         "notes": [redactor.text(request.note)] if request.note else [],
-        "group": redactor.text(request.group) if request.group is not None else None,
+        "group": redactor.text(group) if group else None,
         "command": redacted_command(request.command, redactor),
         "cwd": place(cwd, worktree),
         "worktree": top,
@@ -165,13 +168,31 @@ def _draft(
         "members": [{"n": 0, "host": os.uname().nodename, "rank": None}],
         "coverage": {},
         "origin": None,
-        "live": {"snapshot": snapshot.commit, "pack": pack, "finished": False},
+        "live": _needed_to_seal(request, snapshot, settings),
     }
+
+    def add_roots(paths: Iterable[bytes]) -> list[str]:
+        from gitrun.recording import rooting  # only where something is installed from elsewhere
+
+        return rooting.add_roots(context, settings, live, draft, paths)
+
     subject = Subject(
         request.command, environ, cwd, worktree, request.config_files, request.inputs,
-        tuple(settings.get("record.variables")), context.gitrun_dir, redactor,
+        tuple(settings.get("record.variables")), context.gitrun_dir, redactor, add_roots,
+        settings.get,
     )  # fmt: skip
     return FactFinder(subject, live, draft), draft
+
+
+def _needed_to_seal(request: RecordRequest, snapshot: Any, settings: Settings) -> dict[str, Any]:
+    """The part of a draft that is for whoever seals it."""
+    return {
+        "snapshot": snapshot.commit,
+        "pack": snapshot.pack._asdict() if snapshot.pack is not None else None,
+        "finished": False,
+        "limits": {key: settings.get(key) for key in LIMITS},
+        "group_given": request.group is not None,
+    }
 
 
 def plain_refs(archive: Repository) -> Repository:

@@ -23,6 +23,7 @@ from gitrun.model.canonical import path_bytes
 from gitrun.model.record import change_count
 from gitrun.monitor import Monitor
 from gitrun.recording.finish import finish
+from gitrun.recording.injection import with_child, without_child
 from gitrun.recording.job import Handle, Job
 from gitrun.recording.keeper import start_keeper
 from gitrun.recording.live import LiveDirectory
@@ -30,6 +31,8 @@ from gitrun.recording.member import started_at_ns
 from gitrun.recording.prepare import Prepared, plain_refs, prepare, undo
 from gitrun.recording.request import Recorded, RecordRequest, Started
 from gitrun.recording.signals import FORWARDED, Inherited, hear_of_children, inherited
+from gitrun.recording.spool import sync_files
+from gitrun.recording.surveying import FIRST_S
 from gitrun.recording.unrecorded import NotExecuted, run_unrecorded, runs_unrecorded
 from gitrun.settings import KEYS, load
 
@@ -47,6 +50,7 @@ def record(
     command at all.
     """
     found = found or inherited()
+    environ = without_child(environ)
     hear_of_children(found)
     if not request.command or any(b"\0" in word for word in request.command):
         raise UsageError("a command needs at least one word, and none with a zero byte in it")
@@ -124,6 +128,8 @@ def _run(request: RecordRequest, prepared: Prepared, handle: Handle, found: Inhe
         _give_up_descriptors(found)
     try:
         ended = _while_it_runs(prepared, handle, monitor)
+        if ended is None and (ended := handle.wait(FIRST_S)) is None:
+            prepared.facts.while_it_runs_on()
         ended = _wait(handle, prepared.live, ended)
         return finish(request, prepared, handle, ended, monitor)
     finally:
@@ -138,11 +144,13 @@ def _job(request: RecordRequest, prepared: Prepared, environ: Mapping[str, str],
     variables[b"GITRUN_RUN_ID"] = live.run_id.encode()
     variables[b"GITRUN_RUN_DIR"] = os.fsencode(live.path)
     variables[b"GITRUN_ARCHIVE"] = os.fsencode(context.archive.common_dir)  # a worktree may go, or never show the way
+    if settings.get("record.opened") == "yes":
+        variables[b"GITRUN_RECORD_OPENED"] = b"yes"  # the setting's own variable, which the child knows as well
     if request.workdir is not None:
         variables[b"PWD"] = os.fsencode(request.workdir)
     return Job(
         command=request.command,
-        environment=variables,
+        environment=with_child(variables),
         member=live.member,
         found=found,
         directory=request.workdir,
@@ -194,10 +202,11 @@ def _while_it_runs(prepared: Prepared, handle: Handle, monitor: Monitor) -> bool
         elif prepared.pinned != snapshot.commit:
             update(archive, LIVE + live.run_id, snapshot.commit, prepared.pinned)
     except Exception as problem:  # a bug as well: the command runs, and its exit status is its own
+        from gitrun.capture.secrets import Redactor
         from gitrun.recording.bugs import told
 
         monitor.warn("W027", f"not all was recorded: {told(prepared.context.gitrun_dir, live.run_id, problem)}")
-        draft["coverage"]["recorder"] = [f"not all was recorded: {problem}"]
+        draft["coverage"]["recorder"] = [f"not all was recorded: {Redactor(os.environ).text(str(problem))}"]
     return ended
 
 
@@ -220,24 +229,10 @@ def _wait(handle: Handle, live: LiveDirectory, ended: bool | None) -> bool:
     while ended is None:
         ended = handle.wait(_SYNC_S)
         if ended is None:
-            _sync_console(live)
+            sync_files(live.member)
     if not ended:
         _outlive_keeper(handle)
     return ended
-
-
-def _sync_console(live: LiveDirectory) -> None:
-    for name in ("console", "console-tail-0", "console-tail-1"):
-        try:
-            fd = os.open(os.path.join(live.member, name), os.O_RDONLY)
-        except OSError:
-            continue  # not there (yet)
-        try:
-            os.fdatasync(fd)
-        except OSError:
-            pass  # the keeper meets the same problem when it writes, and says so in the record
-        finally:
-            os.close(fd)
 
 
 def _outlive_keeper(handle: Handle) -> None:

@@ -1,6 +1,7 @@
 """Sealing a run out of its live directory: the same for the recorder at the end and for a rescuer later.
 
 What is sealed is what is on disk: the draft, the finished parts, the console, and the exit that the keeper wrote.
+What the command's processes reported is brought into draft and parts first (`observing`), once.
 Where nobody saw the exit it stays null: `lost` when the processes are proved gone, `unknown` when a person forced
 it. One lock per run keeps two processes apart; where somebody else has sealed the run first and said something
 else (a recorder that was thought dead comes back), nothing is lost: it becomes a run of its own that
@@ -23,7 +24,9 @@ from gitrun.model.times import iso
 from gitrun.recording import console
 from gitrun.recording.context import Context
 from gitrun.recording.live import LiveDirectory
+from gitrun.recording.locking import add_lock
 from gitrun.recording.member import read_exit
+from gitrun.recording.observing import observe
 
 
 class Root(NamedTuple):
@@ -57,6 +60,7 @@ def seal_live(
     `unseen` is the status of a run whose exit nobody saw, `keep` leaves the directory for a process that may
     still write to it.
     """
+    observe(context, live, draft, keep=keep)
     record, parts = finish_record(context, live, draft, unseen, redact)
     facts = draft.get("live") or {}
     pack = Pack(**facts["pack"]) if isinstance(facts.get("pack"), dict) else None
@@ -110,6 +114,7 @@ def finish_record(
         raise GitrunError(f"the console could not be packed: {problem.strerror}", next="gitrun recover") from problem
     if packed:
         parts["console.zst"] = Part(path=os.path.join(live.parts, "console.zst"))
+    add_lock(live, record, parts)
     return record, parts
 
 

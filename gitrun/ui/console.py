@@ -7,13 +7,12 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from itertools import groupby
 
 from gitrun.archive.live_view import LiveRun
 from gitrun.archive.run import Run
 from gitrun.child.frames import MAX_PAYLOAD, good_length
 from gitrun.errors import DamagedRecord
-from gitrun.recording.console import collect, read_stream
+from gitrun.recording.console import collect, is_redacted, read_stream
 from gitrun.recording.redaction import redacted
 
 Piece = tuple[int, int, bytes]
@@ -28,7 +27,8 @@ _TAILS = ("console-tail-0", "console-tail-1")
 def read_console(run: Run) -> Iterator[Piece]:
     """The output of a run in the order it was written; empty when none was kept. Raises DamagedRecord."""
     if isinstance(run, LiveRun):
-        yield from read_stream(b"".join(collect(_member(run), _redactor())))
+        redact = None if is_redacted(_member(run)) else _redactor()
+        yield from read_stream(b"".join(collect(_member(run), redact)))
         return
     data = run.part(PART)
     if data is not None:
@@ -36,37 +36,30 @@ def read_console(run: Run) -> Iterator[Piece]:
 
 
 def follow(run: LiveRun, is_live: Callable[[], bool]) -> Iterator[Piece]:
-    """The output of a live run as it comes, until `is_live` says that the run has ended."""
-    redact = _redactor()
-    held: list[Piece] = []
+    """The output of a live run as it comes, until `is_live` says that the run has ended.
+
+    What its keeper holds back, mostly an unfinished line, comes when that goes on or the run ends.
+    """
+    pieces = _follow(run, is_live)
+    return pieces if is_redacted(_member(run)) else redacted(pieces, _redactor())
+
+
+def _follow(run: LiveRun, is_live: Callable[[], bool]) -> Iterator[Piece]:
     with closing(_SpoolReader(_member(run))) as spool:
         while True:
             ending = not is_live()  # asked before the last look, so that nothing written until then is missed
-            fresh = list(spool.fresh())
-            held += fresh
-            # A piece that does not end its line may go on with the rest of a secret: it waits for one more look.
-            cut = len(held)
-            while fresh and not ending and cut and not held[cut - 1][2].endswith((b"\n", b"\r")):
-                cut -= 1
-            yield from _plain(held[:cut], redact)
-            held = held[cut:]
+            yield from spool.fresh()
             if ending:
                 return
             time.sleep(_POLL_S)
 
 
 def _redactor() -> Callable[[bytes], bytes]:
-    """What replaces secrets in the spool, which is raw until it is sealed."""
-    from gitrun.capture.secrets import Redactor  # a sealed console is read without
+    """What replaces secrets in a spool that does not say that its keeper has."""
+    from gitrun.capture.secrets import Redactor  # other consoles are read without
 
     text: Callable[[bytes], bytes] = Redactor(os.environ).text
     return text
-
-
-def _plain(pieces: list[Piece], redact: Callable[[bytes], bytes]) -> Iterator[Piece]:
-    for is_note, group in groupby(pieces, key=lambda piece: piece[0] == 0):
-        run = list(group)
-        yield from run if is_note else redacted(run, redact)
 
 
 def _member(run: LiveRun) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from gitrun.archive.harmless import harmless
-from gitrun.archive.replayable import COMPLETE
+from gitrun.archive.replayable import gaps, told, who_ran
+from gitrun.ui.machine import machine_lines
 from gitrun.ui.terminal import STATUS_STYLE, Screen
 from gitrun.ui.words import duration, local_time, plural, size
 
@@ -14,11 +15,14 @@ Lines = Iterator[tuple[str, str]]
 
 _LABEL = 12
 _PATHS = 10
+_GAPS = 3
 _LONG = 2000
 
 
-def print_page(screen: Screen, run: dict[str, Any], command: str, places: dict[str, Any]) -> None:
-    """Print a run as `to_json` gives it; `places` is where its parts are, for their sizes."""
+def print_page(
+    screen: Screen, run: dict[str, Any], command: str, places: dict[str, Any], children: list[str] | None = None
+) -> None:
+    """Print a run as `to_json` gives it; `places` is where its parts are (for sizes), `children` the runs inside it."""
     status = screen.style(run["status"], STATUS_STYLE.get(run["status"]))
     screen.line(f"{screen.style('run ' + run['id'], 'bold')}  {status}{_exit(run['exit'])}")
     sections = (
@@ -26,11 +30,10 @@ def print_page(screen: Screen, run: dict[str, Any], command: str, places: dict[s
         ("source", _source(run["source"])),
         ("config", _values(run["config"]["values"])),
         ("environment", _environment(run["environment"], run["lock"])),
-        ("hardware", _hardware(run["hardware"])),
+        ("hardware", machine_lines(run["hardware"], run["members"], run["process"])),
         ("output", _output(run, places)),
-        ("links", ((name, str(link)) for name, link in run["links"].items() if link)),
-        ("coverage", _coverage(run["coverage"])),
-        ("replayable", _replayable(run["replayable"])),
+        ("links", _links(run["links"], children or [])),
+        ("coverage", _coverage(run["replayable"], run["coverage"])),
     )
     for title, lines in sections:
         _section(screen, title, list(lines))
@@ -128,14 +131,9 @@ def _environment(environment: dict[str, Any], lock: dict[str, Any]) -> Lines:
     yield "lock", lock["state"] + (f": {lock['reason']}" if lock.get("reason") else "")
 
 
-def _hardware(hardware: dict[str, Any]) -> Lines:
-    """The few facts people look for; `--json` has them all."""
-    relevant, informative = _object(hardware.get("relevant")), _object(hardware.get("informative"))
-    yield from _values({"cpu": _object(relevant.get("cpu")).get("model"), "cores": relevant.get("logical_cores")})
-    if type(informative.get("memory_bytes")) is int:
-        yield "memory", size(informative["memory_bytes"])
-    system = _object(relevant.get("os"))
-    yield from _values({"os": system.get("name") or system.get("system"), "host": informative.get("hostname")})
+def _links(links: dict[str, Any], children: list[str]) -> Lines:
+    yield from ((name.replace("_", " "), str(link)) for name, link in links.items() if link)
+    yield from _paths("children", children)
 
 
 def _output(run: dict[str, Any], places: dict[str, Any]) -> Lines:
@@ -148,14 +146,21 @@ def _output(run: dict[str, Any], places: dict[str, Any]) -> Lines:
         yield "", f"… and {len(run['artifacts']) - _PATHS:,} more"
 
 
-def _coverage(coverage: dict[str, Any]) -> Lines:
-    """What is missing, topic by topic; nothing where all is complete."""
-    for topic, gaps in coverage.items():
-        for gap in gaps if isinstance(gaps, list) else [] if gaps == COMPLETE else [gaps]:
-            yield topic, str(gap)
-
-
-def _replayable(replayable: dict[str, Any]) -> Lines:
-    yield replayable["level"], ""
+def _coverage(replayable: dict[str, Any], coverage: dict[str, Any]) -> Lines:
+    """Whether the run could be repeated and because of what, then what the captures missed beside that."""
+    yield "replayable", replayable["level"] + ("" if replayable["because"] else ": nothing is known to be missing")
     for reason in replayable["because"]:
         yield "", reason
+    if watched := who_ran(coverage):
+        yield "observed", ", ".join(watched)
+    reasons = set(replayable["because"])
+    missed: dict[str, list[str]] = {}
+    for topic, gap in gaps(coverage):
+        if told(topic, gap) not in reasons:
+            missed.setdefault(topic, []).append(gap.removeprefix(f"{topic}: "))
+    for topic, sentences in missed.items():
+        for sentence in sentences[:_GAPS]:
+            yield topic, sentence
+            topic = ""
+        if len(sentences) > _GAPS:
+            yield "", f"… and {len(sentences) - _GAPS:,} more"

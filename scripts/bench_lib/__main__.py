@@ -11,6 +11,7 @@ NAMES = {
     "disk": "bytes under .git per run, and what many runs cost the user's own git commands",
     "snapshot": "the snapshot against `copy index, git add -A, git write-tree`",
     "capture": "what the child, the environment and the machine cost to capture",
+    "store": "the store against zstd, restic, dvc and borg: CPU, wall, bytes, memory",
     "checkout": "the checkout against `git worktree add --detach`",
 }
 

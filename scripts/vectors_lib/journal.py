@@ -6,7 +6,7 @@ from typing import Any
 
 from gitrun.child.frames import frame, pack_value
 from gitrun.model import canonical
-from gitrun.recording.console import HEAD
+from gitrun.recording.spool import HEAD
 
 VALUES: list[Any] = [
     None, True, False, 0, 127, 128, 255, 256, 65535, 65536, 2**32 - 1, 2**32,

@@ -37,6 +37,7 @@ RUN = {
     "liveness": (dict, None),
     "coverage": dict,
     "process": dict,
+    "members": list,
     "replayable": dict,
     "tags": list,
     "notes": list,

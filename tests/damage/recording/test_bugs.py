@@ -42,6 +42,24 @@ def test_a_bug_beside_the_command_is_logged_and_harmless(make_repo: MakeRepo, mo
     assert "broken on purpose" in log.read_text() and str(log) in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("module", "name", "log"),
+    [("record", "_note_changes", "bug-*"), ("finish", "_seal", "bug-*"), ("keeper", "Keeper.serve", "keeper-*")],
+)
+def test_a_traceback_holds_no_secret(make_repo: MakeRepo, module: str, name: str, log: str) -> None:
+    repo = make_repo()
+    secret = "correct-horse-battery-9"
+    script = BROKEN.format(module=module, name=name).replace(
+        '"broken on purpose"', '"broken by " + os.environ["MY_TOKEN"]'
+    )
+    env = {**os.environ, "MY_TOKEN": secret}
+    done = subprocess.run(
+        [sys.executable, "-c", "import os\n" + script], cwd=repo, env=env, capture_output=True, text=True, timeout=60
+    )
+    (path,) = (repo / ".git/gitrun/log").glob(log)
+    assert "broken by <secret:MY_TOKEN>" in path.read_text() and secret not in path.read_text() + done.stderr
+
+
 def made(repo: Path, run_id: str) -> LiveDirectory:
     found, lock = LiveDirectory.create(str(repo / ".git/gitrun"), run_id, {"format": 1})
     lock.release()

@@ -61,7 +61,7 @@ def test_the_console_stream() -> None:
         (2, b"warning \xff\n"),
         (0, b"[12345 bytes not kept]"),
     ]
-    assert next(independent(data)) == {"format": 1, "kind": "console", "requires": []}
+    assert next(independent(data)) == {"format": 1, "kind": "console", "requires": [], "redacted": True}
 
 
 @pytest.mark.parametrize("cut", range(1, 30))

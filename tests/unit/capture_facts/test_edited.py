@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from gitrun.capture import edited as room
 from gitrun.capture.edited import Installed, check_installed
 from gitrun.capture.hash_memory import HashMemory
-from gitrun.capture.site_files import Listing, list_site, unowned_files
+from gitrun.capture.site_files import Listing, Row, list_site, unowned_files
 
 LONG_AGO = 1_600_000_000
 
@@ -301,8 +301,7 @@ class TestMemory:
         (site / "alpha/core.py").write_bytes(b"y = 9\n")
         os.utime(site / "alpha/core.py", (LONG_AGO, LONG_AGO))
         first = self.check(site, tmp_path / "cache")
-        again = self.check(site, tmp_path / "cache", seconds=0.0, hashed_bytes=0)
-        assert again == first
+        assert self.check(site, tmp_path / "cache", hashed_bytes=0) == first
         assert (first.hashed, len(first.edited)) == (3, 1)
 
     def test_a_later_look_goes_on_where_one_stopped(self, site: Path, tmp_path: Path) -> None:
@@ -346,6 +345,7 @@ class TestMemory:
 
     def test_without_a_directory_there_is_no_memory(self, site: Path) -> None:
         memory = HashMemory([os.fsencode(site)], None)
-        memory.keep("", os.stat(site), "")
+        beta = Row("beta", b"beta.py", b"sha256=x", 6)
+        memory.keep(os.fsencode(site), beta, os.stat(site / "beta.py"), "")
         memory.close()
-        assert memory.recall("") is None
+        assert memory.recall(os.fsencode(site), beta, os.stat(site / "beta.py")) is None

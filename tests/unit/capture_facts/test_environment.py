@@ -200,7 +200,8 @@ def test_a_virtual_environment_has_its_own_packages(tmp_path: Path, python: Path
 def test_a_real_virtual_environment(tmp_path: Path) -> None:
     venv.create(tmp_path / "v", with_pip=False, symlinks=True)
     found = capture("v/bin/python x", tmp_path)
-    assert found.value["python"] == {"implementation": "CPython", "version": ".".join(map(str, sys.version_info[:3]))}
+    python = {name: value for name, value in found.value["python"].items() if name != "build"}
+    assert python == {"implementation": "CPython", "version": ".".join(map(str, sys.version_info[:3]))}
     assert found.value["distributions"] == [] and found.problems == []
     assert found.interpreter is not None and found.interpreter["prefix"] == str(tmp_path / "v")
 
@@ -382,6 +383,29 @@ def test_a_changed_environment_is_read_again(tmp_path: Path, python: Path, reads
     assert len(reads) == 2
 
 
+LATER: dict[str, Callable[[Path, Path], object]] = {
+    "of the user": lambda root, site: install(root / "home/.local/lib/python3.9/site-packages", "b", "1"),
+    "on PYTHONPATH": lambda root, site: install(root / "extra", "b", "1"),
+    "in a .pth file": lambda root, site: (site / "a.pth").write_text(f"{root}/there\n"),
+    "named by a .pth file": lambda root, site: install(root / "named", "b", "1"),
+}
+
+
+@pytest.mark.parametrize("which", sorted(LATER))
+def test_a_directory_that_comes_to_count_is_read(tmp_path: Path, python: Path, which: str) -> None:
+    site = site_of(python)
+    (site / "a.pth").write_text(f"# nothing yet\n{tmp_path}/named\n")
+    install(tmp_path / "there", "b", "1")
+    environ = {"HOME": str(tmp_path / "home"), "PYTHONPATH": "extra"}
+    (tmp_path / "home").mkdir()
+    age(tmp_path)
+    assert capture(str(python), tmp_path, tmp_path / "cache", **environ).value["distributions"] == []
+    LATER[which](tmp_path, site)
+    age(tmp_path)
+    (found,) = capture(str(python), tmp_path, tmp_path / "cache", **environ).value["distributions"]
+    assert found["name"] == "b"
+
+
 DAMAGED = [b"", b"{", b"[]", b'{"version": 1}', b'{"version": 1, "value": 3, "watched": []}', b"\xff", b"[" * 10_000]
 
 
@@ -431,7 +455,7 @@ def test_a_process_that_reports_another_python_is_believed(tmp_path: Path, pytho
     }  # fmt: skip
     assert room.is_another(start, None) and room.is_another(start, {"prefix": "/usr"})
     assert not room.is_another(start, {"prefix": str(python.parents[1])})
-    found = room.of_process(start, str(tmp_path / "cache"))
+    found = room.of_process(start, {}, b"/", str(tmp_path / "cache"))
     assert found.value == capture(str(python), tmp_path).value
 
 

@@ -21,7 +21,7 @@ def test_lines_with_tabs_newest_first(hand: Any, call: Callable[..., Any]) -> No
     done = call("ls")
     assert done.code == 0
     assert [line.split("\t") for line in done.stdout.splitlines()] == [
-        [NEW, "", "failed", "3", "2026-11-25T00:00:00.000000Z", "0.500", "0", "g", "", "true"],
+        [NEW, "", "failed", "3", "2026-11-25T00:00:00.000000Z", "0.500", "0", "g", "", "", "true"],
         [
             OLD,
             r"a\tb\nc",
@@ -32,6 +32,7 @@ def test_lines_with_tabs_newest_first(hand: Any, call: Callable[..., Any]) -> No
             "0",
             "",
             "x,y",
+            "",
             "python 'my script.py'",
         ],
     ]
@@ -127,3 +128,14 @@ def test_a_terminal_shows_fifty_and_says_so(
     assert len(done.stdout.splitlines()) == 51
     assert "10 older runs not shown" in done.stderr
     assert len(call("ls", "-n", "0").stdout.splitlines()) == 61
+
+
+def test_columns_that_are_seldom_needed(hand: Any, call: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    hand.seal(OLD, group="sweep-7")
+    hand.seal(NEW, links={"parent": OLD})
+    as_terminal(monkeypatch, 120)
+    monkeypatch.setenv("NO_COLOR", "1")
+    header, child, parent = call("ls").stdout.splitlines()
+    assert header.split()[:4] == ["RUN", "NAME", "GROUP", "PARENT"]
+    assert child.split()[:2] == ["xyz333", "abc111"]
+    assert parent.split()[:2] == ["abc111", "sweep-7"]

@@ -66,3 +66,13 @@ def test_a_broken_pipe_is_silent(capsys: pytest.CaptureFixture[str], monkeypatch
         monkeypatch.setattr("sys.stdout", stream)
         assert guarded(lambda: stream.write("x" * 100_000) or 0) == 141
     assert capsys.readouterr().err == ""
+
+
+def test_a_traceback_holds_no_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MY_TOKEN", "correct-horse-battery-9")
+    assert guarded(lambda: raising(RuntimeError("not correct-horse-battery-9"))) == 70
+    said = capsys.readouterr().err
+    assert "not <secret:MY_TOKEN>" in said and "battery" not in said

@@ -47,6 +47,37 @@ def test_one_page(hand: Any, call: Callable[..., Any]) -> None:
     assert not any(line.endswith(" ") for line in page.splitlines())
 
 
+def test_the_coverage_section_says_each_gap_once(hand: Any, call: Callable[..., Any]) -> None:
+    coverage = {
+        "hardware": [f"h{n}" for n in range(5)],
+        "environment": ["environment: sh may start others"],
+        "child": {"processes": 0, "python": "not observed: python -I", "labels": []},
+        "console": "complete",
+    }
+    hand.seal(OLD, lock={"state": "pinned"}, coverage=coverage)
+    section = call("show").stdout.partition("\ncoverage\n")[2].splitlines()
+    assert [line.split() for line in section] == [
+        ["replayable", "partly"],
+        ["what", "the", "command", "loads", "was", "not", "observed:", "python", "-I"],
+        ["environment:", "sh", "may", "start", "others"],
+        ["hardware", "h0"],
+        ["h1"],
+        ["h2"],
+        ["…", "and", "2", "more"],
+    ]
+
+
+def test_who_was_observed_is_said(hand: Any, call: Callable[..., Any]) -> None:
+    child = {"processes": 3, "python": "observed", "labels": ["ranks 0, 1", "1 of 3 ended without a last word"]}
+    hand.seal(OLD, coverage={"child": child})
+    assert "  observed     3 Python processes, ranks 0, 1\n" in call("show").stdout
+
+
+def test_nothing_missing_is_said_as_well(hand: Any, call: Callable[..., Any]) -> None:
+    hand.seal(OLD, lock={"state": "resolved"}, coverage={"source": "complete"})
+    assert call("show").stdout.endswith("coverage\n  replayable   full: nothing is known to be missing\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [

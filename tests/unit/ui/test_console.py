@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ from gitrun.archive.live_view import LiveRun
 from gitrun.archive.run import Run
 from gitrun.child.frames import frame, pack_value
 from gitrun.errors import DamagedRecord
-from gitrun.recording.console import HEAD, Spool, pack
+from gitrun.recording.console import pack
+from gitrun.recording.spool import HEAD, Spool
 from gitrun.ui.console import follow, read_console
 
 ID = "20261124-061246-k3v9tq"
@@ -95,9 +96,14 @@ def test_a_long_console_is_read_in_blocks() -> None:
     assert [time_ns for _, time_ns, _ in pieces] == list(range(5000))
 
 
-def test_secrets_of_a_live_run_are_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from gitrun.ui.console import _plain, _redactor
-
+@pytest.mark.parametrize("read", [read_console, lambda live: follow(live, lambda: False)])
+def test_secrets_of_a_spool_that_holds_them_are_not_shown(
+    live: LiveRun, spool: Spool, monkeypatch: pytest.MonkeyPatch, read: Callable[[LiveRun], Iterator[Any]]
+) -> None:
     monkeypatch.setenv("MY_PASSWORD", "Tr0ub4dor-and-3")
-    pieces = [(1, 1, b"it is Tr0ub4dor"), (1, 2, b"-and-3\n")]
-    assert b"".join(data for _, _, data in _plain(pieces, _redactor())) == b"it is <secret:MY_PASSWORD>\n"
+    for text in (b"it is Tr0ub4dor", b"-and-3\n"):
+        spool.write(1, 1, text)
+    console = Path(live.directory, "members", "0", "console")
+    plain = frame(pack_value({"format": 1, "kind": "console", "requires": []}))
+    console.write_bytes(plain + console.read_bytes()[len(HEAD) :])
+    assert b"".join(data for _, _, data in read(live)) == b"it is <secret:MY_PASSWORD>\n"
