@@ -14,6 +14,7 @@ from gitrun.model.canonical import encode, encode_line, path_text
 from gitrun.recording.live import LiveDirectory
 
 if TYPE_CHECKING:
+    from gitrun.capture.environment import Environment
     from gitrun.capture.gpu_question import Question
     from gitrun.capture.program import Program
     from gitrun.recording.locking import Locker
@@ -72,11 +73,12 @@ class FactFinder:
             ("secrets", self._exposed),
         ):
             self._guard(name, capture)
-        for name in ("origin", "gpus", "lock", *(("secrets",) if self._coverage["secrets"] == "complete" else ())):
+        for name in ("origin", "gpus", *(("secrets",) if self._coverage["secrets"] == "complete" else ())):
             self._coverage.pop(name, None)
 
     def while_it_runs_on(self) -> None:
         """What is worth it for a command that takes its time; goes on beside everything else."""
+        self._guard("environment", self._actual_environment)
         if self._survey is not None:
             self._survey.start()
 
@@ -88,8 +90,11 @@ class FactFinder:
             self._survey.tell(self._draft)
 
     def _guard(self, name: str, capture: Callable[[], list[str]]) -> None:
+        from gitrun.capture.facts import clean_text
+
         try:
-            self._coverage[name] = capture() or "complete"
+            # a sentence may name a file whose name is no text
+            self._coverage[name] = list(map(clean_text, capture())) or "complete"
         except Exception as problem:  # a bug in one capture must not cost the run the others
             # an exception may quote the very line that it could not read
             told = self._subject.redactor.text(f"{type(problem).__name__}: {problem}")
@@ -138,6 +143,32 @@ class FactFinder:
         program = find_program(subject.command, subject.environ, subject.cwd)
         self._guard("config", lambda: self._config(program))
         found = capture_environment(program, subject.cwd, os.path.join(subject.gitrun_dir, "cache"))
+        self._take(found)
+        return found.problems
+
+    def _actual_environment(self) -> list[str]:
+        """Once a process has said which Python it is: that one's environment, where another was expected."""
+        from gitrun.capture.observed import read_observed
+        from gitrun.files.write import remove_quietly
+        from gitrun.recording.actual_environment import find_actual
+        from gitrun.recording.locking import STATE
+
+        known = self._coverage.get("environment")
+        problems = known if isinstance(known, list) else []
+        actual = find_actual(self._draft, read_observed(self._live.member), self._subject.gitrun_dir)
+        if actual is None:
+            return problems
+        if self._locker is not None:
+            self._locker.settle(0.0)
+            self._locker = None
+            remove_quietly(os.path.join(self._live.path, STATE))  # what was locked is the one that was expected
+        self._take(actual)
+        self._live.write_draft(self._draft)
+        return actual.problems
+
+    def _take(self, found: "Environment") -> None:
+        """Keeps an environment, and begins what follows from it."""
+        subject = self._subject
         self._live.write_part("environment.json", encode(found.value))
         self._draft["interpreter"] = found.interpreter
         self._draft.setdefault("live", {})["sites"] = [path_text(site) for site in found.sites]
@@ -148,7 +179,8 @@ class FactFinder:
         if found.local:
             self._guard("roots", lambda: subject.add_roots(found.local))
         self._guard("lock", lambda: self._lock(found.value, found.interpreter))
-        return found.problems
+        if self._coverage["lock"] == "complete":
+            del self._coverage["lock"]  # its state says more
 
     def _lock(self, environment: dict[str, Any], interpreter: dict[str, Any] | None) -> list[str]:
         """Begins to lock the environment, which goes on beside everything else."""

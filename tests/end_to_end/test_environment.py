@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from gitrun.model.canonical import decode, path_bytes
 from tests.conftest import Result, write_files
 from tests.end_to_end.test_record import record_of
 
@@ -45,7 +46,7 @@ def record(git: Git, gitrun: Gitrun, repo: Path, *command: str) -> dict[str, Any
 
 
 def part(git: Git, repo: Path, run: dict[str, Any], name: str) -> Any:
-    return json.loads(git("cat-file", "blob", f"refs/gitrun/runs/{run['id']}:{name}", cwd=repo).stdout_bytes)
+    return decode(git("cat-file", "blob", f"refs/gitrun/runs/{run['id']}:{name}", cwd=repo).stdout_bytes)
 
 
 def test_a_script_that_chooses_a_python(git: Git, gitrun: Gitrun, repo: Path, place: Path) -> None:
@@ -74,3 +75,33 @@ def test_native_libraries_are_stored_once(git: Git, gitrun: Gitrun, repo: Path, 
     libc = [each for each in libraries if (each.get("soname") or "").startswith("libc.")]
     assert [(each["place"], bool(each["build_id"])) for each in libc] == [("system", True)]
     assert runs[0]["coverage"]["native"] == "complete"
+
+
+def test_a_script_that_runs_on_is_looked_at_while_it_runs(git: Git, gitrun: Gitrun, repo: Path, place: Path) -> None:
+    (repo / "train.py").write_text("import mine, time\ntime.sleep(2.5)\n")
+    run = record(git, gitrun, repo, "sh", "run.sh")
+    assert run["interpreter"]["prefix"] == f"{place}/env" and run["coverage"]["environment"] == "complete"
+    (root,) = run["source"]["roots"]
+    assert root["path"] == f"{place}/lib rary"
+    assert "when it had ended" not in run["lock"]["reason"] and "no Python" not in run["lock"]["reason"]
+    assert run["coverage"]["installed"] == "complete"
+
+
+def test_paths_without_end_or_encoding(git: Git, gitrun: Gitrun, repo: Path, place: Path) -> None:
+    odd = place / b"odd\xff".decode("utf-8", "surrogateescape") / "site-packages"
+    write_files(odd, {"strange-1.dist-info/METADATA": "Name: strange\nVersion: 1\n"})  # and no RECORD
+    write_files(odd, {b"broken\xff-2.dist-info/METADATA": b"\xff\xfe\0\0", "empty-3.dist-info/RECORD": '"'})
+    (repo / "train.py").write_text(
+        "import sys\nsys.path += [f'/x/{n}' for n in range(10_000)]\nimport json, mine\nprint(len(sys.path))\n"
+    )
+    path = ":".join([str(odd), *(f"/y/{n}" for n in range(9_000))])
+    for command in ([f"{place}/env/bin/python", "train.py"], ["sh", "run.sh"]):
+        words = ["record", "--id-file", ".git/id", "--", *command]
+        done = gitrun(*words, cwd=repo, env={"PYTHONPATH": path})
+        assert done.code == 0 and int(done.stdout) > 19_000, done.stderr
+        run = record_of(git, repo, (repo / ".git/id").read_text().strip())
+        found = part(git, repo, run, "environment.json")["distributions"]
+        names = [path_bytes(each["name"]) for each in found]
+        assert names == [b"broken\xff", b"empty", b"mine", b"strange"]
+        said = "\n".join(run["coverage"]["environment"])
+        assert "strange: RECORD" in said and "empty: " in said and "packages were looked for in 200" in said

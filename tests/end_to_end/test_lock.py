@@ -155,7 +155,7 @@ def test_later_the_lockfiles_of_that_time_count_and_another_environment_is_not_v
     with open(installation.site / "private-1.0.dist-info/RECORD", "a") as record:
         record.write("private/more.py,,\n")
     found = gitrun("lock", "@", "--again", "--json", cwd=repo).json()
-    assert found["source"] == "sub/requirements.txt, pip" and found["missing"] == ["private"]
+    assert found["source"] == "sub/requirements.txt" and found["missing"] == ["private"]
     assert "private (what is installed now is something else)" in found["reason"]
 
 
