@@ -22,7 +22,18 @@ import pytest
 Argument = str | bytes | os.PathLike[str]
 Content = str | bytes
 
-LEAKS = ("GIT_", "GITRUN_", "XDG_", "SLURM_", "WANDB_", "PYTEST_ADDOPTS", "COLUMNS", "NO_COLOR", "CLICOLOR", "FORCE_COLOR")
+LEAKS = (
+    "GIT_",
+    "GITRUN_",
+    "XDG_",
+    "SLURM_",
+    "WANDB_",
+    "PYTEST_ADDOPTS",
+    "COLUMNS",
+    "NO_COLOR",
+    "CLICOLOR",
+    "FORCE_COLOR",
+)
 AUTHOR = ("-c", "user.name=Test Author", "-c", "user.email=author@example.org")
 QUIET_GIT = ("-c", "commit.gpgSign=false", "-c", "advice.detachedHead=false", "-c", "protocol.file.allow=always")
 

@@ -76,7 +76,7 @@ def _platform(interpreter: Interpreter) -> tuple[str, str] | None:
         try:
             names = sorted(os.listdir(directory + suffix))
         except (OSError, ValueError):
-            continue
+            continue  # not how this installation lays out its library
         for name in names:
             if found := re.fullmatch(rb"_sysconfigdata_([a-z]*)_[a-z0-9]+_([\w.-]+)\.py", name):
                 return found[1].decode("ascii"), found[2].decode("ascii", "replace")

@@ -74,7 +74,7 @@ def read_distributions(sites: list[bytes], memory: Memory | None = None) -> Inst
 
 
 def local_directory(origin: Any) -> bytes | None:
-    """The directory that a distribution was installed from, by its `direct_url.json`; None where it came from elsewhere."""
+    """The directory that a distribution was installed from, by its `direct_url.json`; None where there is none."""
     if not isinstance(origin, dict) or not isinstance(origin.get("dir_info"), dict):
         return None
     url = origin.get("url")

@@ -53,8 +53,7 @@ def make_loader(folder, path_at_start, untouched):
     def _load(name):
         is_package = name in _PACKAGES
         path = folder + name[len(_PACKAGES[0]) :].replace(".", "/") + ("/__init__.py" if is_package else ".py")
-        code = sys.modules["_frozen_importlib_external"].SourceFileLoader(name, path).get_code(name)
-        sys.modules["_imp"]._fix_co_filename(code, _NAME + path[len(folder) :])
+        code = _code(name, path, _NAME + path[len(folder) :])
         module = modules[name] = type(sys)(name)
         module.__package__ = name if is_package else name.rpartition(".")[0]
         module.__file__ = path
@@ -66,20 +65,14 @@ def make_loader(folder, path_at_start, untouched):
             raise
         return module
 
-    def with_parts(module, names):
-        for part in names or ():
-            if not hasattr(module, part):
-                setattr(module, part, load(module.__name__ + "." + part))
-        return module
-
     def _import(name, space=None, _locals=None, names=(), level=0):
         if level:
             above = (space or {})["__package__"].rsplit(".", level - 1)[0]
             name = above + "." + name if name else above
         if name == _PACKAGES[0]:
-            return with_parts(home, names)  # its own file says nothing
+            return _with_parts(home, names, load)  # its own file says nothing
         if name.startswith(_PACKAGES[0] + "."):
-            return with_parts(load(name), names)
+            return _with_parts(load(name), names, load)
         if name in untouched:
             return untouched[name]
         if name in ("typing", "__future__"):
@@ -92,6 +85,19 @@ def make_loader(folder, path_at_start, untouched):
 
     builtins = dict(vars(sys.modules["builtins"]), __import__=_import)
     return load
+
+
+def _with_parts(module, names, load):
+    for part in names or ():
+        if not hasattr(module, part):
+            setattr(module, part, load(module.__name__ + "." + part))
+    return module
+
+
+def _code(name, path, shown):
+    code = sys.modules["_frozen_importlib_external"].SourceFileLoader(name, path).get_code(name)
+    sys.modules["_imp"]._fix_co_filename(code, shown)
+    return code
 
 
 def _standard(name, path):

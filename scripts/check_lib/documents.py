@@ -17,6 +17,8 @@ OUTSIDE = re.compile(r"^[a-z]+:")
 ADVISED = re.compile(r"\bgitrun ([a-z]+)")
 REGISTRY = re.compile(r"pypi\.org|pythonhosted|registry\.npmjs|deb\.debian")
 MACHINE = re.compile(r"(?<![\w.])/(?:home|root|work|Users)/\w|" + REGISTRY.pattern)
+# What a poetry.lock says of a file is its name on the public index, whose place is therefore a fact of that format.
+PUBLIC_INDEX = ("gitrun/capture/lock/", "tests/unit/lock/")
 DECISION = re.compile(r"\d{4}-[a-z0-9-]+\.md")
 DECISION_PARTS = ("## Decision", "## Why", "## What it costs")
 SKIP = {"build", "dist", "__pycache__"}
@@ -80,6 +82,8 @@ def machine_names() -> Iterator[str]:
         except UnicodeDecodeError:
             continue  # a binary file, such as a test vector
         # tests move recorded paths about, and such a path has to look like one
+        if str(path.relative_to(ROOT)).startswith(PUBLIC_INDEX):
+            continue
         named = REGISTRY if path.relative_to(ROOT).parts[0] == "tests" else MACHINE
         for number, line in enumerate(text.splitlines(), 1):
             if named.search(line):
