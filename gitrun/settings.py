@@ -93,9 +93,7 @@ KEYS: dict[str, Key] = {
         "which installed packages are kept as wheels: those missing from every index, all, none",
         ("missing", "all", "none"),
     ),
-    "lock.vendor_bytes": Key(
-        "size", 256 << 20, False, "packages are kept as wheels up to this in sum, small first"
-    ),
+    "lock.vendor_bytes": Key("size", 256 << 20, False, "packages are kept as wheels up to this in sum, small first"),
     "gc.grace": Key("seconds", 14 * 86_400.0, False, "how long a removed run can be had back before gc lets go of it"),
     "isolate.dir": Key("text", "", True, "where isolated runs get their directories"),
     "git.executable": Key(

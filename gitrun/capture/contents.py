@@ -20,6 +20,7 @@ from gitrun.git.packs import PackWriter
 if TYPE_CHECKING:
     from gitrun.store.blobs import BlobStore
     from gitrun.store.ingest import Content, Session
+    from gitrun.store.stat_cache import StatCache
 
 FILE, EXECUTABLE, SYMLINK, TREE, GITLINK = 0o100644, 0o100755, 0o120000, 0o040000, 0o160000
 _ATTEMPTS = 3
@@ -131,10 +132,17 @@ class Contents:
         try:
             with open(self.top + path, "rb", buffering=0, opener=_careful) as file:
                 self.seen[path] = before = os.fstat(file.fileno())
+                cache, kind = self.shelf.stat_cache(), "blob " + self._new().name
+                if (known := cache.get(kind, before)) is not None:
+                    return known
+                clock_ns = cache.clock_ns(before)
                 started = self._new(b"blob %d\0" % before.st_size, usedforsecurity=False)
                 while piece := file.read(1 << 20):
                     started.update(piece)
-                return started.digest() if same_moment(before, os.fstat(file.fileno())) else None
+                if not same_moment(before, os.fstat(file.fileno())):
+                    return None
+                cache.put(kind, before, clock_ns, started.digest())
+                return started.digest()
         except OSError:
             return None  # `put_large` meets the same problem and reports it
 
@@ -178,6 +186,10 @@ class Shelf:
             self._session = self._store().session()
             self._session.__enter__()
         return self._session
+
+    def stat_cache(self) -> StatCache:
+        """What is known of large files that were read before."""
+        return self.session().stat_cache
 
     def put(self, data: bytes) -> Content:
         """Store bytes that are in memory anyway."""

@@ -21,8 +21,11 @@ from typing import TypeVar
 
 from gitrun.errors import BlobNotFound, DamagedStore, GitrunError, from_os_error
 from gitrun.monitor import SILENT, Monitor
+from gitrun.store.index import MANY_PACKS, Index, Indexed
 from gitrun.store.ingest import Content, Session
 from gitrun.store.pack import Buffer, PackReader, ScannedPack
+from gitrun.store.place import check_there
+from gitrun.store.stat_cache import StatCache
 
 __all__ = ["BlobStore", "Content", "Session"]
 
@@ -32,14 +35,21 @@ _BLOB_ID = re.compile(r"[0-9a-f]{64}")
 
 
 class BlobStore:
-    """The blobs below `<gitrun_dir>/store`; reading needs nothing but the packs themselves."""
+    """The blobs below `<gitrun_dir>/store`; reading needs nothing but the packs themselves.
 
-    def __init__(self, gitrun_dir: str, monitor: Monitor = SILENT) -> None:
+    A store that is not made yet is made below the directory `path` instead, where that is given.
+    """
+
+    def __init__(self, gitrun_dir: str, monitor: Monitor = SILENT, path: str = "") -> None:
         self.gitrun_dir = gitrun_dir
         self.directory = os.path.join(gitrun_dir, "store")
+        self.path = path
+        self.stat_cache = StatCache(gitrun_dir)
         self.monitor = monitor
         self._packs: dict[str, PackReader | ScannedPack] = {}
         self._refused: set[str] = set()  # warned about once
+        self._index = Index(self.directory)
+        self._recent: list[PackReader | ScannedPack] = []  # the pack that was read last: the next blob is there too
         self._listed = False
 
     def session(self) -> Session:
@@ -55,10 +65,11 @@ class BlobStore:
         """The content of a blob, verified; raises BlobNotFound, DamagedStore or NewerFormat."""
         digest = _digest(blob)
         problem: GitrunError | None = None
-        for reader in self._candidates():
+        for reader in self._candidates(digest):
             try:
                 entry = reader.find(digest)
                 if entry is not None:
+                    self._recent = [reader]
                     return reader.read(entry)
             except GitrunError as damage:
                 problem = damage  # another pack may have a good copy
@@ -74,6 +85,8 @@ class BlobStore:
 
     def holds(self, digest: bytes) -> bool:
         """Whether a known pack, still on disk, holds the blob with this raw id."""
+        if any(self._is_whole(pack) for pack in self._index.find(digest)):
+            return True
         for name, reader in list(self._known().items()):
             try:
                 if reader.find(digest) is None:
@@ -88,15 +101,30 @@ class BlobStore:
     def seems_to_hold(self, digest: bytes) -> bool:
         """Whether a pack known by now names the blob with this raw id; from any thread, looking at nothing new."""
         try:
-            return any(reader.find(digest) for reader in list(self._packs.values()))
+            return bool(self._index.find(digest)) or any(reader.find(digest) for reader in list(self._packs.values()))
         except GitrunError:
             return False  # `holds` meets the same problem, and deals with it
 
     def refresh(self) -> list[str]:
         """Look for packs that appeared since the last look; their names."""
+        check_there(self.directory)
         self._listed = True
         names = _list_packs(os.path.join(self.directory, "packs"))
-        return [name for name in names if name not in self._packs and name not in self._refused and self.adopt(name)]
+        return [name for name in names if not self._is_known(name) and self.adopt(name)]
+
+    def write_index(self) -> None:
+        """Write down what the packs hold that had to be asked one by one, where they have become many."""
+        asked = [pack for name, pack in self._packs.items() if not self._index.covers(name)]
+        readers = [pack for pack in asked if isinstance(pack, PackReader)]
+        if len(readers) > MANY_PACKS:
+            self._index.add(
+                (Indexed(pack.name, pack.bytes), [entry.blob for entry in pack.entries()]) for pack in readers
+            )
+            self._packs = {name: pack for name, pack in self._packs.items() if not self._index.covers(name)}
+
+    def compact_index(self) -> None:
+        """Write the index again without the packs that went."""
+        self._index.compact(self.has_pack)
 
     def adopt(self, name: str) -> bool:
         """Know one pack from now on; False when it is gone or is no pack."""
@@ -145,6 +173,7 @@ class BlobStore:
     def forget(self, name: str) -> None:
         """No longer know a pack that was moved away."""
         self._packs.pop(name, None)
+        self._recent = []
 
     def pack_path(self, name: str) -> str:
         """Where the pack with this name lies."""
@@ -155,8 +184,23 @@ class BlobStore:
             self.refresh()
         return self._packs
 
-    def _candidates(self) -> Iterator[PackReader | ScannedPack]:
-        """The packs known, then those that appeared since they were looked for."""
+    def _is_known(self, name: str) -> bool:
+        return name in self._packs or name in self._refused or self._index.covers(name)
+
+    def _is_whole(self, pack: Indexed) -> bool:
+        """Whether a pack that the index names is in its place, as long as it was."""
+        try:
+            return os.stat(self.pack_path(pack.name)).st_size == pack.bytes
+        except FileNotFoundError:
+            return False
+
+    def _candidates(self, digest: bytes) -> Iterator[PackReader | ScannedPack]:
+        """The pack read last, those that the index names, those known, then those that appeared since they were looked for."""
+        yield from self._recent
+        for pack in self._index.find(digest):
+            reader = self.pack(pack.name)
+            if reader is not None:
+                yield reader
         yield from list(self._known().values())
         yield from [self._packs[name] for name in self.refresh()]
 

@@ -20,9 +20,10 @@ MAX_BLOB_BYTES = 16 << 20
 
 
 class Readable(Protocol):
-    """What content is read from: at most `size` bytes a call, b"" at the end."""
+    """What content is read from: at most so many bytes a call, b"" or 0 at the end."""
 
-    def read(self, size: int, /) -> bytes: ...
+    def read(self, size: int, /) -> bytes | None: ...
+    def readinto(self, room: memoryview, /) -> int | None: ...
 
 
 class Chunking(NamedTuple):
@@ -67,13 +68,17 @@ def _is_possible(chunking: Chunking) -> bool:
     )
 
 
-def cut(source: Readable, chunking: Chunking, monitor: Monitor) -> Iterator[bytes | memoryview]:
-    """The pieces of `source`, none for an empty one; a piece is valid until the next is asked for."""
-    head = _read_up_to(source, chunking.whole_bytes + 1)
-    if len(head) <= chunking.whole_bytes:
-        if head:
-            yield head
-        return
+def read_head(source: Readable, chunking: Chunking) -> bytes:
+    """The beginning of `source`: all of it where it is one blob, one byte more than that where it is cut."""
+    pieces, left = [], chunking.whole_bytes + 1
+    while left and (piece := source.read(left)):
+        pieces.append(piece)
+        left -= len(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def cut(head: bytes, source: Readable, chunking: Chunking, monitor: Monitor) -> Iterator[memoryview]:
+    """The pieces of a file that is not one blob: its head, then the rest; each is valid until the next is asked for."""
     chunker = _chunker(chunking, monitor)
     for chunk in chunker.cut_stream(_Joined(head, source)):
         yield chunk.data
@@ -86,19 +91,12 @@ class _Joined:
         self._head = memoryview(head)
         self._rest = rest
 
-    def read(self, size: int) -> bytes | memoryview:
-        if self._head:
-            piece, self._head = self._head[:size], self._head[size:]
-            return piece
-        return self._rest.read(size)
-
-
-def _read_up_to(source: Readable, size: int) -> bytes:
-    pieces = []
-    while size and (piece := source.read(size)):
-        pieces.append(piece)
-        size -= len(piece)
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    def readinto(self, room: memoryview) -> int:
+        if not self._head:
+            return self._rest.readinto(room) or 0
+        piece, self._head = self._head[: len(room)], self._head[len(room) :]
+        room[: len(piece)] = piece
+        return len(piece)
 
 
 def _chunker(chunking: Chunking, monitor: Monitor) -> Any:

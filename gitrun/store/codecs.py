@@ -6,6 +6,7 @@ it does not shrink by 2 % (weights, images, archives) is stored as it is and cos
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 from gitrun.errors import DamagedStore, NewerFormat
@@ -14,8 +15,11 @@ RAW = 0
 ZSTD = 1
 # 2 and 3 are reserved: see spec/store.md, Codecs.
 
+Plain = bytes | memoryview
+
 _LEVEL = 1
 _TOO_SMALL_BYTES = 64
+_LOCAL = threading.local()
 
 
 class Encoder:
@@ -24,8 +28,8 @@ class Encoder:
     def __init__(self) -> None:
         self._compressor: Any = None
 
-    def encode(self, plain: bytes) -> tuple[int, bytes]:
-        """The codec and the bytes to store."""
+    def encode(self, plain: Plain) -> tuple[int, Plain]:
+        """The codec and the bytes to store; what zstd makes keeps the room it was given, as much as `plain`."""
         if len(plain) < _TOO_SMALL_BYTES:
             return RAW, plain
         if self._compressor is None:
@@ -35,14 +39,13 @@ class Encoder:
         packed = self._compressor.compress(plain)
         if len(packed) * 100 > len(plain) * 98:
             return RAW, plain
-        # a copy: what compress() returns keeps the room it was given, as much as the plain bytes
-        return ZSTD, bytes(memoryview(packed))
+        return ZSTD, packed
 
 
-def decode(codec: int, stored: bytes | memoryview, plain_bytes: int, where: str) -> bytes:
+def decode(codec: int, stored: bytes, plain_bytes: int, where: str) -> bytes:
     """Undo an encoding, never making more than the declared `plain_bytes`; `where` is for the message."""
     if codec == RAW:
-        return bytes(stored)
+        return stored
     if codec != ZSTD:
         raise NewerFormat(f"E022 {where}: encoding {codec} is not known here", next="update gitrun")
     import zstandard  # heavy, as above
@@ -51,6 +54,9 @@ def decode(codec: int, stored: bytes | memoryview, plain_bytes: int, where: str)
         # The decompressor trusts the size in the frame: check that first, since it is what gets allocated.
         if zstandard.frame_content_size(stored) != plain_bytes:
             raise DamagedStore(f"E027 {where}: the frame's content size is not the declared {plain_bytes}")
-        return zstandard.ZstdDecompressor().decompress(stored, allow_extra_data=False)
+        if not hasattr(_LOCAL, "decompressor"):
+            _LOCAL.decompressor = zstandard.ZstdDecompressor()  # one a thread: making one takes as long as 100 kB do
+        plain: bytes = _LOCAL.decompressor.decompress(stored, allow_extra_data=False)
+        return plain
     except zstandard.ZstdError as problem:
         raise DamagedStore(f"E027 {where}: {problem}") from problem

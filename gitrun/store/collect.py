@@ -19,6 +19,7 @@ from gitrun.errors import DamagedStore, GitrunError, from_os_error
 from gitrun.files.holder import here
 from gitrun.files.write import fsync_dir, make_dirs
 from gitrun.store.ingest import PACK_BYTES, PackFile
+from gitrun.store.place import check_alone
 from gitrun.store.sessions import is_over, session_paths
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ def collect(
     wait_s: float,
 ) -> Collected:
     """Carry out a plan; the caller holds the collector's lock and has just marked `needed`."""
+    check_alone(store.gitrun_dir, store.directory)
     trash = os.path.join(store.directory, "trash")
     try:
         rewritten = _rewrite(store, todo.sparse, needed)
@@ -101,6 +103,7 @@ def collect(
         restored = _take_back(store, blobs, promised)
         freed = _empty(store) - sum(use.needed for use in rewritten)
         _sweep_tmp(store)
+        store.compact_index()
     except OSError as problem:
         raise from_os_error(
             problem, "collecting", kept="every needed blob; what was moved to the store's trash is still there"

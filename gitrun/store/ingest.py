@@ -20,9 +20,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from gitrun.errors import GitrunError, from_os_error
 from gitrun.files.write import create, fsync_dir, make_dirs, remove_quietly, temporary_path, write_all
-from gitrun.store.chunking import MAX_BLOB_BYTES, Chunking, Readable, cut
+from gitrun.store.chunking import MAX_BLOB_BYTES, Chunking, Readable, cut, read_head
+from gitrun.store.codecs import Plain
 from gitrun.store.config import load_or_create
 from gitrun.store.pack import PackWriter
+from gitrun.store.place import place
 from gitrun.store.sessions import SessionFile
 from gitrun.store.workers import Piece, Workers
 
@@ -33,6 +35,8 @@ PACK_BYTES = 32 << 20
 PACK_BLOBS = 1 << 16
 _PENDING_BYTES = 16 << 20
 _BUFFER_BYTES = 1 << 20
+_SMALL_BYTES = 64 << 10
+_KIND = "content"  # in the stat cache
 
 
 class Content(NamedTuple):
@@ -49,8 +53,10 @@ class Session:
     def __init__(self, store: BlobStore) -> None:
         self._store = store
         self._promises = SessionFile(store.directory)
+        self.stat_cache = store.stat_cache
         self._workers = Workers(self._take, self._seems_stored)
         self._chunking: Chunking | None = None
+        self._is_placed = False
         self._taken: set[bytes] = set()
         self._pending: dict[bytes, bytes] = {}
         self._pending_bytes = 0
@@ -70,7 +76,10 @@ class Session:
         return self.put_stream(io.BytesIO(data))
 
     def put_file(self, file: str | bytes | int) -> Content:
-        """Store a regular file by path or descriptor: as many bytes as it has when it is opened."""
+        """Store a regular file by path or descriptor: as many bytes as it has when it is opened.
+
+        A large one that was stored before, still is, and has not changed since, is not read.
+        """
         try:
             # Without waiting: a FIFO would hold us until somebody writes to it.
             fd = file if isinstance(file, int) else os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -78,30 +87,61 @@ class Session:
                 facts = os.fstat(fd)
                 if not stat.S_ISREG(facts.st_mode):
                     raise GitrunError(f"not a regular file: {file!r}")
-                return self.put_stream(_Bounded(source, facts.st_size))
+                return self._recall(facts) or self._read_file(source, facts)
         except OSError as problem:
             raise from_os_error(problem, "reading a file to store") from problem
+
+    def _read_file(self, source: io.FileIO, facts: os.stat_result) -> Content:
+        clock_ns = self.stat_cache.clock_ns(facts)
+        content = self.put_stream(_Bounded(source, facts.st_size))
+        if clock_ns:
+            after = os.fstat(source.fileno())
+            if after.st_size == content.bytes:
+                self.stat_cache.put(_KIND, after, clock_ns, _encode(content))
+        return content
+
+    def _recall(self, facts: os.stat_result) -> Content | None:
+        """What is stored of a file that is as it was, promised; None where it has to be read."""
+        content = _decode(self.stat_cache.get(_KIND, facts), facts.st_size)
+        if self._failure is not None or content is None or not self._are_held(content):
+            return None
+        self._prepare()
+        try:
+            self._promises.publish("blob", [blob for blob, _ in content.chunks])
+        except (OSError, GitrunError) as problem:
+            raise self._fail(problem) from problem
+        if not self._are_held(content):
+            return None  # a collector took one meanwhile
+        self._taken.update(bytes.fromhex(blob) for blob, _ in content.chunks)
+        return content
+
+    def _are_held(self, content: Content) -> bool:
+        digests = [bytes.fromhex(blob) for blob, _ in content.chunks]
+        return all(digest in self._taken or self._store.holds(digest) for digest in digests)
 
     def put_stream(self, source: Readable) -> Content:
         """Store everything `source` has to read, one piece in memory at a time."""
         if self._chunking is None:
             self._chunking = load_or_create(self._store.gitrun_dir).chunking
+        head = read_head(source, self._chunking)
+        if len(head) <= self._chunking.whole_bytes:
+            return self._put_whole(head)
         whole = hashlib.sha256()
         chunks: list[tuple[str, int]] = []
-        size, last = 0, b""
-        for piece in cut(source, self._chunking, self._store.monitor):
+        size = 0
+        for piece in cut(head, source, self._chunking, self._store.monitor):
             whole.update(piece)
-            if last:
-                self._workers.hand(last, chunks)
-            last = bytes(piece)  # it is valid until the next is asked for
-            size += len(last)
-        if 0 < size == len(last):
-            self._workers.hand(last, [], whole.digest())  # a file of one blob is hashed once, and not waited for
-            return Content(whole.hexdigest(), size, [(whole.hexdigest(), size)])
-        if last:
-            self._workers.hand(last, chunks)
+            size += len(piece)
+            self._workers.hand_copy(piece, chunks, self._chunking.max_bytes)
         self._workers.settle()
         return Content(whole.hexdigest(), size, chunks)
+
+    def _put_whole(self, data: bytes) -> Content:
+        """A file of one blob, hashed once and not waited for; one of none."""
+        digest = hashlib.sha256(data)
+        if data:
+            self._workers.hand(data, [], digest.digest())
+        return Content(digest.hexdigest(), len(data), [(digest.hexdigest(), len(data))] if data else [])
 
     def commit(self) -> None:
         """Make everything that was put durable; the session can go on."""
@@ -122,6 +162,12 @@ class Session:
         self._pending.clear()
         self._promises.end()
 
+    def _prepare(self) -> None:
+        """Before anything is written: have the store where it belongs."""
+        if not self._is_placed:
+            place(self._store.gitrun_dir, self._store.path)
+            self._is_placed = True
+
     def _seems_stored(self, digest: bytes) -> bool:
         """Whether it is not worth encoding a blob yet; asked by other threads, and no promise."""
         return digest in self._taken or self._store.seems_to_hold(digest)
@@ -130,13 +176,14 @@ class Session:
         """Have a blob stored, or wait for the promise that lets us rely on the stored one."""
         if self._failure is not None:
             raise self._failure
+        self._prepare()
         digest, plain, encoded, chunks = piece
         chunks.append((digest.hex(), len(plain)))
         if digest in self._taken:
             return
         self._taken.add(digest)
         if self._store.holds(digest):
-            self._pending[digest] = plain
+            self._pending[digest] = bytes(plain)  # it waits longer than a piece under way may
             self._pending_bytes += len(plain)
             if self._pending_bytes >= _PENDING_BYTES:
                 self._settle()
@@ -157,7 +204,7 @@ class Session:
         self._pending.clear()
         self._pending_bytes = 0
 
-    def _write(self, digest: bytes, data: bytes, encoded: tuple[int, bytes] | None = None) -> None:
+    def _write(self, digest: bytes, data: Plain, encoded: tuple[int, Plain] | None = None) -> None:
         codec, stored = encoded or self._workers.encode(data)
         try:
             if self._file is None:
@@ -181,6 +228,7 @@ class Session:
             raise self._fail(problem) from problem
         self._file = None
         self._store.adopt(name)
+        self._store.write_index()
 
     def _fail(self, problem: OSError | GitrunError) -> GitrunError:
         """Drop the unfinished pack; blobs already reported may be gone with it, so nothing may follow."""
@@ -193,6 +241,18 @@ class Session:
         return problem
 
 
+def _encode(content: Content) -> bytes:
+    listed = [bytes.fromhex(blob) + length.to_bytes(4, "little") for blob, length in content.chunks]
+    return bytes.fromhex(content.sha256) + b"".join(listed)
+
+
+def _decode(data: bytes | None, size: int) -> Content | None:
+    if data is None:
+        return None
+    rows = [data[at : at + 36] for at in range(32, len(data), 36)]
+    return Content(data[:32].hex(), size, [(row[:32].hex(), int.from_bytes(row[32:], "little")) for row in rows])
+
+
 class PackFile:
     """A pack being written under a temporary name."""
 
@@ -200,8 +260,7 @@ class PackFile:
         make_dirs(directory)
         self._path = temporary_path(directory)
         self._fd = create(self._path, 0o444)
-        self._buffer: list[bytes] = []
-        self._buffered = 0
+        self._buffer = bytearray()  # heads and small blobs; a large one goes straight to the file
         self.writer = PackWriter(self._write)
 
     def finish(self) -> str:
@@ -226,16 +285,17 @@ class PackFile:
             os.close(self._fd)
         remove_quietly(self._path)
 
-    def _write(self, data: bytes) -> None:
-        self._buffer.append(data)
-        self._buffered += len(data)
-        if self._buffered >= _BUFFER_BYTES:
+    def _write(self, data: Plain) -> None:
+        if len(data) < _SMALL_BYTES:
+            self._buffer += data
+        if len(self._buffer) >= _BUFFER_BYTES or len(data) >= _SMALL_BYTES:
             self._flush()
+        if len(data) >= _SMALL_BYTES:
+            write_all(self._fd, data)
 
     def _flush(self) -> None:
-        write_all(self._fd, b"".join(self._buffer))
-        self._buffer.clear()
-        self._buffered = 0
+        write_all(self._fd, memoryview(self._buffer))
+        self._buffer = bytearray()
 
 
 class _Bounded:
@@ -246,6 +306,11 @@ class _Bounded:
         self._left = size
 
     def read(self, size: int) -> bytes:
-        piece = self._source.read(min(size, self._left))
+        piece = self._source.read(min(size, self._left)) or b""
         self._left -= len(piece)
         return piece
+
+    def readinto(self, room: memoryview) -> int:
+        count = self._source.readinto(room[: self._left]) or 0
+        self._left -= count
+        return count

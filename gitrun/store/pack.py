@@ -23,7 +23,7 @@ from typing import NamedTuple, Protocol
 
 from gitrun.errors import DamagedStore, NewerFormat
 from gitrun.store.chunking import MAX_BLOB_BYTES
-from gitrun.store.codecs import decode
+from gitrun.store.codecs import Plain, decode
 
 VERSION = 1
 
@@ -58,7 +58,7 @@ class Entry(NamedTuple):
 class PackWriter:
     """Turns encoded blobs into the bytes of a pack, handed to `write` piece by piece."""
 
-    def __init__(self, write: Callable[[bytes], object]) -> None:
+    def __init__(self, write: Callable[[Plain], object]) -> None:
         self._write = write
         self._name = hashlib.sha256()
         self._entries: list[Entry] = []
@@ -66,7 +66,7 @@ class PackWriter:
         self.count = 0
         self._emit(_HEADER.pack(_MAGIC, VERSION, 0, 0))
 
-    def add(self, blob: bytes, codec: int, plain_bytes: int, stored: bytes) -> None:
+    def add(self, blob: bytes, codec: int, plain_bytes: int, stored: Plain) -> None:
         """Append one blob: its id, how it was encoded, how long it was, and its encoded bytes."""
         assert len(blob) == 32 and plain_bytes <= MAX_BLOB_BYTES and len(stored) <= plain_bytes
         self.count += 1
@@ -83,7 +83,7 @@ class PackWriter:
         self._emit(trailer + zlib.crc32(trailer).to_bytes(4, "little") + _END_MAGIC)
         return self._name.hexdigest()
 
-    def _emit(self, data: bytes) -> None:
+    def _emit(self, data: Plain) -> None:
         self._name.update(data)
         self._write(data)
         self.size += len(data)
@@ -96,24 +96,31 @@ class PackReader:
         self.name = name
         self._data = data
         _check_header(data, name)
+        self.bytes = len(data)
         self._index_at, self.count = _read_trailer(data, name)
-        self._index = self._slice_of_index(0, self.count) if self.count <= _CACHED_ENTRIES else b""
+        self._index: bytes | None = None
 
     def find(self, blob: bytes) -> Entry | None:
         """The entry of a blob, by bisection; None when this pack does not hold it."""
+        rows, start = self._rows()
         low, high = 0, self.count
         while low < high:
             middle = (low + high) // 2
-            if self._entry(middle).blob < blob:
+            at = start + middle * _ENTRY.size
+            if rows[at : at + 32] < blob:
                 low = middle + 1
             else:
                 high = middle
-        entry = self._entry(low) if low < self.count else None
-        return entry if entry is not None and entry.blob == blob else None
+        at = start + low * _ENTRY.size
+        if low == self.count or rows[at : at + 32] != blob:
+            return None
+        return Entry(*_ENTRY.unpack(rows[at : at + _ENTRY.size]))
 
     def entries(self) -> Iterator[Entry]:
         """Every entry, in the order of blob ids."""
-        return (self._entry(n) for n in range(self.count))
+        rows, start = self._rows()
+        places = range(start, start + self.count * _ENTRY.size, _ENTRY.size)
+        return (Entry(*_ENTRY.unpack(rows[at : at + _ENTRY.size])) for at in places)
 
     def read(self, entry: Entry) -> bytes:
         """The content of a blob, verified against its id; raises DamagedStore or NewerFormat."""
@@ -123,14 +130,13 @@ class PackReader:
         """The encoded bytes of a blob that `read` has verified."""
         return _stored(self._data, entry)
 
-    def _entry(self, n: int) -> Entry:
-        if self._index:
-            return Entry(*_ENTRY.unpack_from(self._index, n * _ENTRY.size))
-        return Entry(*_ENTRY.unpack(self._slice_of_index(n, 1)))
-
-    def _slice_of_index(self, n: int, count: int) -> bytes:
-        at = self._index_at + n * _ENTRY.size
-        return self._data[at : at + count * _ENTRY.size]
+    def _rows(self) -> tuple[Buffer, int]:
+        """Where the entries are, and at which offset: in memory from the first look on, unless they are many."""
+        if self.count > _CACHED_ENTRIES:
+            return self._data, self._index_at
+        if self._index is None:
+            self._index = self._data[self._index_at : self._index_at + self.count * _ENTRY.size]
+        return self._index, 0
 
 
 class ScannedPack:
@@ -183,8 +189,7 @@ def read_blob(data: Buffer, entry: Entry, limit: int, name: str) -> bytes:
     where = f"pack {name}, blob {blob.hex()}"
     if at < _HEADER.size or start + stored_bytes > limit or not stored_bytes <= plain_bytes <= MAX_BLOB_BYTES:
         raise DamagedStore(f"E024 {where}: its index entry points outside the pack")
-    record = data[at : start + stored_bytes]
-    head, stored = record[: _HEAD.size], memoryview(record)[_HEAD.size :]
+    head, stored = data[at:start], data[start : start + stored_bytes]  # apart: what is stored raw is not copied
     if head[:_CRC_AT] != _HEAD.pack(_RECORD_MAGIC, codec, stored_bytes, plain_bytes, blob, 0)[:_CRC_AT]:
         raise DamagedStore(f"E024 {where}: the record is not the one its index entry describes")
     if zlib.crc32(stored, zlib.crc32(head[:_CRC_AT])) != int.from_bytes(head[_CRC_AT:], "little"):
@@ -201,9 +206,10 @@ def _stored(data: Buffer, entry: Entry) -> bytes:
 
 
 def _check_header(data: Buffer, name: str) -> None:
-    if len(data) < _HEADER.size or data[:8] != _MAGIC:
+    header = data[: _HEADER.size]
+    if len(header) < _HEADER.size or header[:8] != _MAGIC:
         raise DamagedStore(f"E020 pack {name}: it does not begin like a pack")
-    _magic, version, zero16, zero32 = _HEADER.unpack(data[: _HEADER.size])
+    _magic, version, zero16, zero32 = _HEADER.unpack(header)
     if version != VERSION or zero16 or zero32:
         raise NewerFormat(f"E021 pack {name} has format {version}", next="update gitrun")
 

@@ -9,24 +9,31 @@ import pytest
 from gitrun.errors import DamagedStore, GitrunError, NewerFormat
 from gitrun.monitor import SILENT, Monitor
 from gitrun.store import chunking
-from gitrun.store.chunking import Chunking, cut
+from gitrun.store.chunking import Chunking, Readable, cut, read_head
 
 SMALL = Chunking(whole_bytes=8192, min_bytes=512, average_bytes=2048, max_bytes=8192, normalization=2)
 DATA = random.Random(5).randbytes(300_000)
 
 
 def pieces(data: bytes, how: Chunking = SMALL, monitor: Monitor = SILENT) -> list[bytes]:
-    return [bytes(piece) for piece in cut(io.BytesIO(data), how, monitor)]
+    return pieces_of(io.BytesIO(data), how, monitor)
 
 
-class Trickle:
+def pieces_of(source: Readable, how: Chunking = SMALL, monitor: Monitor = SILENT) -> list[bytes]:
+    head = read_head(source, how)
+    if len(head) <= how.whole_bytes:
+        return [head] if head else []
+    return [bytes(piece) for piece in cut(head, source, how, monitor)]
+
+
+class Trickle(io.BytesIO):
     """A source that gives a few bytes a call."""
 
-    def __init__(self, data: bytes) -> None:
-        self._stream = io.BytesIO(data)
+    def read(self, size: int | None = -1, /) -> bytes:
+        return super().read(777 if size is None or size < 0 else min(size, 777))
 
-    def read(self, size: int) -> bytes:
-        return self._stream.read(min(size, 777))
+    def readinto(self, room: Any, /) -> int:
+        return super().readinto(memoryview(room)[:777])
 
 
 def test_small_files_are_one_piece_and_empty_ones_none() -> None:
@@ -39,7 +46,7 @@ def test_cuts_join_to_the_whole_within_the_bounds() -> None:
     found = pieces(DATA)
     assert b"".join(found) == DATA
     assert all(SMALL.min_bytes <= len(piece) <= SMALL.max_bytes for piece in found[:-1])
-    assert [bytes(piece) for piece in cut(Trickle(DATA), SMALL, SILENT)] == found
+    assert pieces_of(Trickle(DATA)) == found
 
 
 def test_an_insertion_moves_the_cuts_with_it() -> None:
