@@ -94,6 +94,7 @@ KEYS: dict[str, Key] = {
         ("missing", "all", "none"),
     ),
     "lock.vendor_bytes": Key("size", 256 << 20, False, "packages are kept as wheels up to this in sum, small first"),
+    "store.path": Key("text", "", True, "where the store lies; empty is beside everything else; asked when it is made"),
     "gc.grace": Key("seconds", 14 * 86_400.0, False, "how long a removed run can be had back before gc lets go of it"),
     "isolate.dir": Key("text", "", True, "where isolated runs get their directories"),
     "git.executable": Key(

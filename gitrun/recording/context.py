@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from gitrun.git.repository import Repository
 from gitrun.monitor import Monitor
+from gitrun.settings import load
 
 if TYPE_CHECKING:
     from gitrun.store.blobs import BlobStore
@@ -22,4 +23,5 @@ class Context(NamedTuple):
         """The archive's store."""
         from gitrun.store.blobs import BlobStore  # most runs put nothing into it
 
-        return BlobStore(self.gitrun_dir, self.monitor)
+        path = load(None, self.archive.config, self.environ).get("store.path")
+        return BlobStore(self.gitrun_dir, self.monitor, path)

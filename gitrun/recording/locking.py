@@ -101,7 +101,7 @@ class Locker:
             def session() -> Any:
                 from gitrun.store.blobs import BlobStore  # most environments are on an index
 
-                return promises.enter_context(BlobStore(what.gitrun_dir).session())
+                return promises.enter_context(BlobStore(what.gitrun_dir, path=what.setting("store.path")).session())
 
             made = make_lock(subject, options, Answers(cache), session, self._stop.is_set, self._publish)
             self._publish(made)  # while the session still promises the blobs that it names

@@ -195,7 +195,7 @@ class BlobStore:
             return False
 
     def _candidates(self, digest: bytes) -> Iterator[PackReader | ScannedPack]:
-        """The pack read last, those that the index names, those known, then those that appeared since they were looked for."""
+        """The pack read last, those the index names, those known, then those that appeared since the last look."""
         yield from self._recent
         for pack in self._index.find(digest):
             reader = self.pack(pack.name)

@@ -138,6 +138,17 @@ def stored_in(root: Path, gitrun: Gitrun, name: str, pack: Path) -> bool:
     return content[:1000] in pack.read_bytes()
 
 
+def test_the_store_may_lie_on_another_disk(make_repo: Callable[..., Path], gitrun: Gitrun, tmp_path: Path) -> None:
+    root, env = make_repo(), {"GITRUN_STORE_PATH": str(tmp_path / "disk"), "GITRUN_RECORD_LARGE_FILE": "512k"}
+    (root / "large.bin").write_bytes(content := os.urandom(1 << 20))
+    assert gitrun("record", "-n", "far", "--", "true", cwd=root, env=env).code == 0
+    assert list((tmp_path / "disk").rglob("*.gpk")) and (root / ".git/gitrun/store").is_symlink()
+    (root / "large.bin").unlink()
+    assert gitrun("checkout", "far", str(tmp_path / "out"), cwd=root).code == 0  # whoever reads need not be told
+    assert (tmp_path / "out/large.bin").read_bytes() == content
+    assert gitrun("fsck", "--data", cwd=root).code == 0 and gitrun("gc", cwd=root).code == 0
+
+
 def test_two_collectors_do_not_meet(repo: Path, gitrun: Gitrun) -> None:
     import fcntl
 
