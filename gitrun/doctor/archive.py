@@ -143,8 +143,9 @@ def _foreign(archive: Archive) -> Iterator[Check]:
 def _store(archive: Archive, heard: Heard) -> Iterator[Check]:
     before = len(heard.warnings)
     archive.writer_id()  # raises where the store's config is damaged
-    archive.store.refresh()
     names = archive.store.pack_names()
+    for name in names:
+        archive.store.pack(name)  # one that cannot be read is warned about
     total = sum(os.stat(archive.store.pack_path(name)).st_size for name in names)
     yield Check("store", OK, f"{plural(len(names), 'pack')}, {size(total)}")
     for warning in heard.warnings[before:][:SHOWN]:
