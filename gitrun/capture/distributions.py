@@ -196,7 +196,9 @@ def _read(directory: bytes, problems: list[str]) -> dict[str, Any] | None:
 def _record(directory: bytes, shown: str, problems: list[str]) -> str | None:
     path = directory + b"/RECORD"
     try:
-        with open(path, "rb", buffering=0) as file:
+        # without waiting: a named pipe in its place would hold the recorder up for ever
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with open(fd, "rb", buffering=0) as file:
             data = file.read(MAX_RECORD_BYTES + 1) or b""
     except OSError as problem:
         problems.append(f"environment: {shown}: RECORD: {problem.strerror}")

@@ -459,6 +459,14 @@ def test_a_process_that_reports_another_python_is_believed(tmp_path: Path, pytho
     assert found.value == capture(str(python), tmp_path).value
 
 
+def test_a_named_pipe_among_the_metadata_holds_nobody_up(tmp_path: Path, python: Path) -> None:
+    install(site_of(python), "a", "1")
+    for name in ("RECORD", "direct_url.json"):
+        (site_of(python) / "a-1.dist-info" / name).unlink(missing_ok=True)
+        os.mkfifo(site_of(python) / "a-1.dist-info" / name)
+    assert [each["name"] for each in capture(str(python), tmp_path).value["distributions"]] == ["a"]
+
+
 def test_a_cache_that_cannot_be_written_costs_nothing_but_time(tmp_path: Path, python: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     age(tmp_path)
