@@ -82,11 +82,11 @@ class Archive:
 
     def run_ids(self) -> list[str]:
         """The ids of all runs, live ones included, the latest id first."""
-        return sorted(self._sealed().keys() | set(live_ids(self.gitrun_dir)), reverse=True)
+        return sorted(self.sealed().keys() | set(live_ids(self.gitrun_dir)), reverse=True)
 
     def foreign_refs(self) -> list[RefProblem]:
         """Refs where runs are that are none, and why; gitrun leaves them alone."""
-        self._sealed()
+        self.sealed()
         return self._refs[1] if self._refs else []
 
     def run(self, run_id: str) -> Run | None:
@@ -98,13 +98,13 @@ class Archive:
 
     def live_runs(self) -> list[Run]:
         """The runs being recorded, newest first."""
-        sealed, now_s = self._sealed(), time.time()
+        sealed, now_s = self.sealed(), time.time()
         live = sorted(live_ids(self.gitrun_dir), reverse=True)
         return [open_live(self.gitrun_dir, run_id, now_s) for run_id in live if run_id not in sealed]
 
     def live_leftovers(self) -> list[str]:
         """Live directories of runs that are sealed: a recorder was stopped while it tidied up."""
-        return sorted(self._sealed().keys() & set(live_ids(self.gitrun_dir)))
+        return sorted(self.sealed().keys() & set(live_ids(self.gitrun_dir)))
 
     def newest_first(self) -> Iterator[Run]:
         """All runs with their summaries, the one that started last first."""
@@ -120,7 +120,7 @@ class Archive:
 
     def runs(self, run_ids: list[str]) -> list[Run]:
         """The runs of these ids, their commits read in one round."""
-        commits, now_s = self._sealed(), time.time()
+        commits, now_s = self.sealed(), time.time()
         sealed = [SealedRun(self.objects, run_id, commits[run_id]) for run_id in run_ids if run_id in commits]
         self.objects.load_commits(sealed)
         live = [open_live(self.gitrun_dir, run_id, now_s) for run_id in run_ids if run_id not in commits]
@@ -142,7 +142,7 @@ class Archive:
     ) -> None:
         self.close()
 
-    def _sealed(self) -> dict[str, str]:
+    def sealed(self) -> dict[str, str]:
         """Run id to commit for every run ref, read once."""
         if self._refs is None:
             refs, problems = scan_refs(self.repo, RUNS)

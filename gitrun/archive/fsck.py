@@ -14,12 +14,9 @@ from gitrun.archive.archive import Archive
 from gitrun.archive.run import SealedRun
 from gitrun.archive.trash import removed
 from gitrun.errors import GitrunError
-from gitrun.git.refs import RUNS, read_refs
-from gitrun.model.ids import is_run_id
 from gitrun.monitor import SILENT, Monitor
-from gitrun.store.check import check_packs, repair
-
-_LISTS = ("extra.jsonl", "artifacts.jsonl")
+from gitrun.store.check import LATER, check_packs, coded, repair
+from gitrun.store.place import check_there
 
 
 class Finding(NamedTuple):
@@ -37,7 +34,11 @@ class Finding(NamedTuple):
 
 
 def fsck(archive: Archive, *, data: bool = False, mend: bool = False, monitor: Monitor = SILENT) -> Iterator[Finding]:
-    """Every problem there is; with `data` every stored byte is read, with `mend` damaged packs are put aside."""
+    """Every problem there is; with `data` every stored byte is read, with `mend` damaged packs are put aside.
+
+    Raises GitrunError where the store lies elsewhere and is not there.
+    """
+    check_there(archive.store.directory)
     for ref in archive.foreign_refs():
         yield Finding("W013", ref.name, ref.why, [])
     wanted: dict[str, list[str]] = {}
@@ -49,16 +50,15 @@ def fsck(archive: Archive, *, data: bool = False, mend: bool = False, monitor: M
     for damage in list(check_packs(archive.store, data=data, monitor=monitor)):
         hurt = sorted({run_id for blob in damage.blobs for run_id in wanted.get(blob.hex(), ())})
         yield Finding(damage.code, f"store/packs/{damage.pack[:2]}/{damage.pack}.gpk", damage.what, hurt)
-        if mend and archive.store.has_pack(damage.pack):
+        if mend and damage.code not in LATER and archive.store.has_pack(damage.pack):
             lost = repair(archive.store, damage.pack)
             yield Finding("W036", "store/quarantine", f"pack {damage.pack} was put aside, {lost} blobs are lost", [])
     yield from _missing(archive, wanted)
 
 
 def _runs(archive: Archive) -> list[SealedRun]:
-    refs = {name.removeprefix(RUNS): commit for name, commit in read_refs(archive.repo, RUNS).items()}
-    found = {**removed(archive), **refs}
-    return [SealedRun(archive.objects, run_id, found[run_id]) for run_id in sorted(found) if is_run_id(run_id)]
+    found = {**removed(archive), **archive.sealed()}
+    return [SealedRun(archive.objects, run_id, found[run_id]) for run_id in sorted(found)]
 
 
 def _check_run(archive: Archive, run: SealedRun, wanted: dict[str, list[str]]) -> Iterator[Finding]:
@@ -72,12 +72,12 @@ def _check_run(archive: Archive, run: SealedRun, wanted: dict[str, list[str]]) -
     _want(run.id, _chunks(list((record.get("parts") or {}).values())), wanted)
     for name in record.get("parts") or {}:
         try:
-            content = run.value(name) if name in _LISTS else run.part(name)
+            content = run.value(name) if name.endswith(".jsonl") else run.part(name)
         except GitrunError as problem:
             yield Finding(run.problem.code if run.problem else "E014", where, f"{name}: {problem}", [run.id])
             run.problem = None
             continue
-        if name in _LISTS:
+        if name.endswith(".jsonl"):
             _want(run.id, _chunks(content), wanted)
     for tree in _trees(record):
         if not archive.objects.reader.has(tree):
@@ -109,7 +109,8 @@ def _missing(archive: Archive, wanted: dict[str, list[str]]) -> Iterator[Finding
         try:
             there = archive.store.has(blob)
         except GitrunError as problem:
-            yield Finding(str(problem)[:4], "store", str(problem)[5:], runs)
+            code, what = coded(problem)
+            yield Finding(code, "store", what, runs)
             continue
         if not there:
             yield Finding("E034", "store", f"no pack holds the blob {blob}", runs)

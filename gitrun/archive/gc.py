@@ -22,6 +22,7 @@ from gitrun.git.refs import fold_lock
 from gitrun.monitor import SILENT, Monitor
 from gitrun.store.collect import Collected, Plan, collect, plan
 
+WAIT_S = 30.0  # for sessions to end; longer, and the next collection empties the trash
 _YOUNG_S = 86_400.0  # a pack that young may belong to a snapshot being taken
 
 
@@ -34,24 +35,24 @@ class Swept(NamedTuple):
     released: int
 
 
-def gc(archive: Archive, *, dry_run: bool = False, wait_s: float = 30.0, monitor: Monitor = SILENT) -> Swept:
+def gc(archive: Archive, *, dry_run: bool = False, monitor: Monitor = SILENT) -> Swept:
     """Collect; raises DamagedRecord and its like at the first record that cannot be read, with nothing collected."""
     make_dirs(archive.gitrun_dir)
     lock = FileLock(os.path.join(archive.gitrun_dir, "gc.lock"))
     if not lock.acquire(blocking=False):
         raise GitrunError("another gitrun gc is at work", kept="everything", next="wait for its end")
     try:
-        return _gc(archive, dry_run, wait_s, monitor)
+        return _gc(archive, dry_run, monitor)
     finally:
         lock.release()
 
 
-def _gc(archive: Archive, dry_run: bool, wait_s: float, monitor: Monitor) -> Swept:
+def _gc(archive: Archive, dry_run: bool, monitor: Monitor) -> Swept:
     over = expired(archive, archive.settings.get("gc.grace"), time.time())
     needed = mark(archive, without=frozenset(over), monitor=monitor)
     todo = plan(archive.store, needed.blobs, needed.packs)
     if dry_run:
-        return Swept(sorted(over), todo, Collected(todo.freed, 0, []), 0)
+        return Swept(sorted(over), todo, Collected(todo.freed, []), 0)
     for run_id, commit in over.items():
         forget(archive, run_id, commit)
 
@@ -59,7 +60,7 @@ def _gc(archive: Archive, dry_run: bool, wait_s: float, monitor: Monitor) -> Swe
         again = mark(archive, monitor=monitor)
         return again.blobs, again.packs
 
-    done = collect(archive.store, todo, needed.blobs, mark_again, wait_s)
+    done = collect(archive.store, todo, needed.blobs, mark_again, WAIT_S)
     return Swept(sorted(over), todo, done, _release(archive) if over else 0)
 
 

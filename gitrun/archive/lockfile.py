@@ -11,7 +11,7 @@ from gitrun.archive.archive import Archive
 from gitrun.archive.run import Run
 from gitrun.errors import DamagedRecord
 
-PYLOCK, VENDORED = "pylock.toml", "vendored.jsonl"
+PYLOCK = "pylock.toml"
 
 
 def lockfile(archive: Archive, run: Run) -> bytes | None:
@@ -20,21 +20,6 @@ def lockfile(archive: Archive, run: Run) -> bytes | None:
     if body is None:
         return run.part(PYLOCK)
     return _content(archive, body.get("pylock"))
-
-
-def vendored(archive: Archive, run: Run) -> list[dict[str, Any]]:
-    """The wheels that the store has of the run's environment: `wheel` and `chunks` among other fields."""
-    body = _latest(run)
-    lines = run.value(VENDORED) if body is None else body.get("wheels")
-    return [line for line in lines or [] if isinstance(line, dict)]
-
-
-def wheel_bytes(archive: Archive, line: dict[str, Any]) -> bytes:
-    """The content of a vendored wheel, verified; raises DamagedRecord, BlobNotFound or DamagedStore."""
-    content = _content(archive, line)
-    if content is None:
-        raise DamagedRecord("a vendored wheel has no content")
-    return content
 
 
 def _latest(run: Run) -> dict[str, Any] | None:

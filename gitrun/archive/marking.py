@@ -16,16 +16,13 @@ from gitrun.archive.annotations import Annotations
 from gitrun.archive.archive import Archive
 from gitrun.archive.run import SealedRun
 from gitrun.errors import DamagedRecord, GitrunError
-from gitrun.git.refs import LIVE, RUNS, SNAPSHOTS, TRASH, RefProblem, scan_refs
+from gitrun.git.refs import RUNS, SNAPSHOTS, TRASH, RefProblem, scan_refs
 from gitrun.git.trees import parse_commit, read_tree
 from gitrun.model.canonical import MAX_BYTES
 from gitrun.monitor import SILENT, Monitor
 from gitrun.store.sessions import read_session, session_paths
 
 _ID = re.compile(rb'"([0-9a-f]{64})"')
-# parts that name blobs; run.json names those of all parts
-_LISTS = ("extra.jsonl", "artifacts.jsonl", "vendored.jsonl")
-_ENTRY_BYTES = 36  # of a chunk list: a raw id and a length
 
 
 class Marks:
@@ -68,22 +65,9 @@ def mark(archive: Archive, *, without: frozenset[str] = frozenset(), monitor: Mo
 def mark_run(archive: Archive, run: SealedRun, marks: Marks) -> None:
     """What one sealed run needs."""
     marks.names_in(run.raw_record())
-    for name in _LISTS:
-        if (data := run.part(name)) is not None:
+    for name in run.record.get("parts") or {}:
+        if name.endswith(".jsonl") and (data := run.part(name)) is not None:
             marks.names_in(data)
-            _mark_lists(archive, data, marks)
-
-
-def _mark_lists(archive: Archive, data: bytes, marks: Marks) -> None:
-    """Follow the lists of chunks that are blobs themselves, and the manifests of directories."""
-    for blob in re.findall(rb'"(?:chunk_list|manifest)":"([0-9a-f]{64})"', data):
-        content = archive.store.get(blob.decode("ascii"))
-        if content[:1] in (b"{", b"["):
-            marks.names_in(content)
-        elif len(content) % _ENTRY_BYTES == 0:
-            marks.blobs.update(content[at : at + 32] for at in range(0, len(content), _ENTRY_BYTES))
-        else:
-            raise DamagedRecord(f"blob {blob.decode()} is no list of chunks", next="gitrun fsck")
 
 
 def _commits(archive: Archive, prefix: str) -> Iterable[tuple[str, str]]:
@@ -123,7 +107,7 @@ def _mark_snapshot(archive: Archive, name: str, commit: str, marks: Marks) -> No
 
 def _mark_live(archive: Archive, marks: Marks) -> None:
     """Everything in live directories, finished or not, sealed or not: whoever may still need it is alive."""
-    home = os.path.join(archive.gitrun_dir, LIVE.rstrip("/").rpartition("/")[2])
+    home = os.path.join(archive.gitrun_dir, "live")
     for directory, _, files in os.walk(home):
         for file in files:
             if file.endswith((".json", ".jsonl")):

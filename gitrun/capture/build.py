@@ -13,6 +13,7 @@ import re
 from typing import Any, NamedTuple
 
 from gitrun.capture.elf import read_elf
+from gitrun.capture.facts import unwaiting
 from gitrun.capture.interpreter import Interpreter
 
 MOST_HASHED = 256 << 20
@@ -48,7 +49,7 @@ def python_build(interpreter: Interpreter) -> Build:
 def _identity(path: bytes) -> _Identity | None:
     """What names the code in a file; None where it is not there, or may be executed and not read."""
     try:
-        with open(path, "rb", buffering=0) as file:
+        with open(path, "rb", buffering=0, opener=unwaiting) as file:
             elf = read_elf(file.fileno())
             needed = [] if elf is None else elf.needed
             library = next((name for name in needed if re.fullmatch(rb"lib(?:python|pypy)[\w.-]*", name)), None)

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gitrun.capture.configfile import MAX_BYTES, Unreadable, format_of, read_values
-from gitrun.capture.facts import Facts, place, structure
+from gitrun.capture.facts import Facts, place, structure, unwaiting
 from gitrun.capture.program import Program
 from gitrun.capture.secret_files import is_secret_file
 from gitrun.capture.secrets import Redactor
@@ -120,7 +120,7 @@ def read_file(
 
 def _read(path: bytes, not_after_ns: int | None) -> tuple[int, bytes]:
     """Size and content up to one byte more than the bound; only of regular files, never waiting for a pipe."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    fd = unwaiting(path, os.O_RDONLY)
     try:
         facts = os.fstat(fd)
         if not stat.S_ISREG(facts.st_mode):

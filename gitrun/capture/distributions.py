@@ -15,7 +15,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from gitrun.capture.facts import clean_text, file_marks, read_start, text_path
+from gitrun.capture.facts import clean_text, file_marks, read_start, text_path, unwaiting
 from gitrun.capture.secret_formats import redact_formats
 
 METADATA_BYTES = 16 << 10
@@ -196,9 +196,7 @@ def _read(directory: bytes, problems: list[str]) -> dict[str, Any] | None:
 def _record(directory: bytes, shown: str, problems: list[str]) -> str | None:
     path = directory + b"/RECORD"
     try:
-        # without waiting: a named pipe in its place would hold the recorder up for ever
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        with open(fd, "rb", buffering=0) as file:
+        with open(path, "rb", buffering=0, opener=unwaiting) as file:
             data = file.read(MAX_RECORD_BYTES + 1) or b""
     except OSError as problem:
         problems.append(f"environment: {shown}: RECORD: {problem.strerror}")

@@ -18,7 +18,7 @@ import stat
 import time
 from typing import Any, NamedTuple
 
-from gitrun.capture.facts import text_path
+from gitrun.capture.facts import text_path, unwaiting
 from gitrun.capture.hash_memory import HashMemory
 from gitrun.capture.site_files import Row, conda_files, list_site, unowned_files
 
@@ -166,14 +166,14 @@ class _Check:
         digest = hashlib.new(algorithm.decode("ascii") if algorithm in _ALGORITHMS else "sha256")
         buffer = memoryview(bytearray(min(CHUNK_BYTES, size + 1)))
         try:
-            fd = os.open(os.path.join(file.site, file.row.path), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-            with open(fd, "rb", buffering=0) as stream:
+            path = os.path.join(file.site, file.row.path)
+            with open(path, "rb", buffering=0, opener=unwaiting) as stream:
                 while (count := stream.readinto(buffer)) and self._bytes_left >= 0:
                     digest.update(buffer[:count])
                     self._bytes_left -= count
                     if time.monotonic() > deadline:
                         return None
-                after = os.fstat(fd)
+                after = os.fstat(stream.fileno())
         except OSError:
             self._unreadable += 1
             return None
@@ -228,7 +228,7 @@ def _describe(site: bytes, path: bytes) -> dict[str, Any]:
     """An unowned file; the content counts where Python runs it at its start."""
     facts: dict[str, Any] = {"path": text_path(path), "bytes": None, "sha256": None}
     try:
-        with open(os.open(os.path.join(site, path), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
+        with open(os.path.join(site, path), "rb", opener=unwaiting) as file:
             found = os.fstat(file.fileno())
             if not stat.S_ISREG(found.st_mode):
                 return facts

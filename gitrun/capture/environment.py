@@ -19,7 +19,7 @@ from gitrun.capture.build import python_build
 from gitrun.capture.conda import conda_packages
 from gitrun.capture.distributions import read_distributions
 from gitrun.capture.environment_cache import EnvironmentCache
-from gitrun.capture.facts import structure, text_path
+from gitrun.capture.facts import structure, text_path, unwaiting
 from gitrun.capture.interpreter import Interpreter, read_interpreter, reported_interpreter
 from gitrun.capture.program import Program
 from gitrun.model.canonical import encode
@@ -141,7 +141,7 @@ def _program_facts(binary: bytes) -> tuple[dict[str, Any], list[str]]:
     """Name, size and, up to a bound, sha256 of a program that is no Python."""
     facts: dict[str, Any] = {"name": text_path(os.path.basename(binary)), "bytes": None, "sha256": None}
     try:
-        with open(binary, "rb", buffering=0) as file:
+        with open(binary, "rb", buffering=0, opener=unwaiting) as file:
             facts["bytes"] = os.fstat(file.fileno()).st_size
             if facts["bytes"] > MAX_PROGRAM_BYTES:
                 return facts, [f"environment: {facts['name']} is larger than {MAX_PROGRAM_BYTES} bytes; not hashed"]

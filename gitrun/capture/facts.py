@@ -30,11 +30,15 @@ def word_set(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
+def unwaiting(path: str | bytes, flags: int) -> int:
+    """An opener that waits for nobody: a named pipe in the place of a file must not hold the recording up."""
+    return os.open(path, flags | os.O_CLOEXEC | os.O_NONBLOCK)
+
+
 def read_start(path: str | bytes, limit: int = 64 << 10) -> bytes | None:
     """The first `limit` bytes of a regular or /proc file, or None when it cannot be read."""
     try:
-        # O_NONBLOCK: a named pipe in the place of a file must not hold the recording up
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        fd = unwaiting(path, os.O_RDONLY)
     except (OSError, ValueError):
         return None
     try:

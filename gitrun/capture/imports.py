@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from gitrun.capture.facts import unwaiting
 from gitrun.model.canonical import path_bytes
 
 if TYPE_CHECKING:
@@ -114,14 +115,15 @@ def _is_installed(path: bytes) -> bool:
 
 def _is_script(path: bytes) -> bool:
     try:
-        with open(path, "rb", opener=_without_waiting) as file:
+        with open(path, "rb", opener=unwaiting) as file:
             return file.read(2) == b"#!"
     except (OSError, ValueError):
         return False
 
 
-def _without_waiting(path: Any, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
+def worktree_of(draft: Mapping[str, Any]) -> bytes | None:
+    """The worktree of a record's draft."""
+    return path_bytes(draft["worktree"]) if draft.get("worktree") else None
 
 
 def started_in(draft: Mapping[str, Any]) -> bytes:

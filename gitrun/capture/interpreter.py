@@ -15,7 +15,7 @@ import stat
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from gitrun.capture.facts import read_start, text_path
+from gitrun.capture.facts import read_start, text_path, unwaiting
 
 MAX_PYTHONPATH = 200
 MAX_PTH = 200
@@ -166,7 +166,10 @@ def _version_in(path: bytes, short: bytes) -> str | None:
     """The full version among the texts of a binary: the first that begins with `short` and ends where the text does."""
     full = re.compile(re.escape(short) + rb"\.[0-9]+(?:(?:a|b|rc)[0-9]+)?\+?(?=\x00)")
     try:
-        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        with (
+            open(path, "rb", opener=unwaiting) as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
+        ):
             at = content.find(short + b".")
             while at >= 0:
                 match = full.match(content, at)

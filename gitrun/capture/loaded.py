@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gitrun.capture.contents import Shelf, same_moment
+from gitrun.capture.facts import unwaiting
 from gitrun.capture.held import Held, HeldSource
 from gitrun.capture.imports import Loaded, import_root
 from gitrun.capture.secret_files import is_secret_file
@@ -151,7 +152,7 @@ class Finder:
                 return False  # nobody touched it since the snapshot began to look
             if now.st_size > _MOST_COMPARED:
                 return newer
-            with open(item.where.at, "rb") as file:
+            with open(item.where.at, "rb", opener=unwaiting) as file:
                 data = file.read()
         except OSError:
             return newer  # it is gone
@@ -188,7 +189,7 @@ class Finder:
     def _put(self, item: _Item, shelf: Shelf, found: Findings) -> dict[str, Any] | None:
         where = item.where
         try:
-            fd = os.open(where.at, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            fd = unwaiting(where.at, os.O_RDONLY)
         except OSError as problem:
             self._leave(item, 0, f"unreadable ({problem.strerror})", found)
             return None

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from gitrun.capture.elf import read_elf
-from gitrun.capture.facts import Facts, structure, text_path
+from gitrun.capture.facts import Facts, structure, text_path, unwaiting
 
 MOST_LIBRARIES = 4000
 MOST_HASHED = 32 << 20  # bytes, of all that have no build id; somebody waits for the run to be sealed
@@ -61,7 +61,7 @@ class _Shelf:
             self.gone += 1
             return facts
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            fd = unwaiting(path, os.O_RDONLY)
         except OSError:
             self.gone += 1
             return facts

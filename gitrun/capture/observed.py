@@ -151,7 +151,7 @@ class _Reader:
             process.opened.extend(map(_opened, _list(frame, "files")))
         elif kind == "seeds":
             process.seeds.update({key: value for key, value in frame.items() if key != "kind"})
-        elif kind in ("threads", "numerics"):
+        elif kind == "numerics":
             process.numerics.update({key: value for key, value in frame.items() if key != "kind"})
         elif kind == "problem":
             self.tell(f"process {process.pid} could not report all: {str(frame.get('text'))[:200]}")
@@ -240,7 +240,6 @@ _PROCESS: dict[str, Callable[[Any], bool]] = {
     "implementation": _is_text,
     "version": _is_text,
     "build": _is_text,
-    "compiler": _is_text,
     "hexversion": _is_count,
     "flags": _is_flags,
     "xoptions": _is_map,

@@ -92,7 +92,7 @@ class _Site:
             yield b""
             tops = read_start(os.path.join(self._site, directory, b"top_level.txt")) or b""
             yield from tops.split()
-            yield _name_of(directory).encode().replace(b"-", b"_")
+            yield os.fsencode(_name_of(directory)).replace(b"-", b"_")
         elif b'"' in record:
             import csv  # only for the rare RECORD that quotes a path with a comma
 

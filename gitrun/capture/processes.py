@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 MOST_PROCESSES = 64
 MOST_BYTES = 128 << 10  # of the description of one process
-_WHOLE = ("implementation", "version", "build", "compiler", "flags", "xoptions", "path")
+_WHOLE = ("implementation", "version", "build", "flags", "xoptions", "path")
 _EACH = ("executable", "rank", "start_method")
 
 

@@ -67,6 +67,7 @@ _SIGNATURE = rb"(?i:([?&](?:x-(?:amz|goog)-)?sig(?:nature)?=))(?!<secret:)[^\s&#
 
 _SHARED = (b"_", b"-", b".", b"A", b"J", b"B", b"b", b"p")
 _SHORT_BYTES = 1 << 10
+_LITERALS = tuple(literal for row in _FORMATS for literal in row[0])
 _BODY = rb"(?=[A-Za-z0-9_\-]{10})"  # what follows every literal that ends with a shared character
 # Something may stand before these; the others begin their pattern.
 _INSIDE = (b"k_live_", b"k_test_", b":AA", b"Bearer ", b"bearer ")
@@ -75,7 +76,7 @@ _INSIDE = (b"k_live_", b"k_test_", b":AA", b"Bearer ", b"bearer ")
 @lru_cache(maxsize=1)
 def _sieves() -> list[tuple[bytes, re.Pattern[bytes]]]:
     """For each shared character what finds the literals with it; made when a long text is first seen."""
-    literals = [literal for row in _FORMATS for literal in row[0]]
+    literals = list(_LITERALS)
     sieves = []
     for shared in _SHARED:
         mine = [literal for literal in literals if shared in literal]
@@ -102,7 +103,7 @@ def _around(literal: bytes, shared: bytes) -> bytes:
 
 def redact_formats(data: bytes, found: set[str]) -> bytes:
     """`data` with every secret of a known shape replaced; the names of what was found are added to `found`."""
-    if len(data) < _SHORT_BYTES or any(shared in data and sieve.search(data) for shared, sieve in _sieves()):
+    if _may_hold(data):
         data = redact_each_format(data, found)
     if b"@" in data and b"://" in data:
         hole = placeholder("url")
@@ -116,9 +117,19 @@ def redact_formats(data: bytes, found: set[str]) -> bytes:
 def find_formats(data: bytes) -> set[str]:
     """The names of the known formats in `data`."""
     found: set[str] = set()
-    if len(data) < _SHORT_BYTES or any(shared in data and sieve.search(data) for shared, sieve in _sieves()):
+    if _may_hold(data):
         redact_each_format(data, found)
     return found
+
+
+def _may_hold(data: bytes) -> bool:
+    """Whether any row may match: seen without a regular expression in a short text, by the sieves in a long one."""
+    if len(data) >= _SHORT_BYTES:
+        return any(shared in data and sieve.search(data) for shared, sieve in _sieves())
+    for literal in _LITERALS:  # a loop, since a generator costs ten times as much for a word of a command line
+        if literal in data:
+            return True
+    return _BEGIN in data
 
 
 def redact_each_format(data: bytes, found: set[str]) -> bytes:

@@ -26,9 +26,6 @@ class _Anything:
 
     __ror__ = __or__
 
-    def __call__(self, *args):
-        return args[-1] if args else self  # typing.cast
-
 
 def make_loader(folder, path_at_start, untouched):
     """A function from the full name of a module below gitrun.child to the module.
@@ -39,10 +36,7 @@ def make_loader(folder, path_at_start, untouched):
     home = type(sys)(_PACKAGES[0])
     stand_in = type(sys)("typing")
 
-    def named_in_typing(name):
-        return load("gitrun.child.stand_in").NamedTuple if name == "NamedTuple" else _Anything()
-
-    vars(stand_in).update(TYPE_CHECKING=False, __getattr__=named_in_typing)
+    vars(stand_in).update(TYPE_CHECKING=False, __getattr__=lambda name: _Anything())
 
     def load(name):
         module = modules.get(name)

@@ -13,6 +13,7 @@ from gitrun.archive.replayable import OBSERVED, gaps, told
 from gitrun.doctor.check import FAIL, OK, WARN, Check
 from gitrun.doctor.probe import MODULE, RATE, SEED, STEPS, find_around
 from gitrun.doctor.trial import Trial
+from gitrun.model.record import change_count
 from gitrun.ui.words import duration, plural, size
 
 _SHOWN = 3
@@ -46,7 +47,7 @@ def _recording(trial: Trial, record: dict[str, Any]) -> Iterator[Check]:
 
 def _source(trial: Trial, record: dict[str, Any]) -> Iterator[Check]:
     source = record.get("source") or {}
-    changes = sum(len(source.get(key) or []) for key in ("modified", "deleted", "untracked"))
+    changes = change_count(source)
     roots = len(source.get("roots") or [])
     says = f"{plural(changes, 'uncommitted change')}" + (f", {plural(roots, 'root')}" if roots else "")
     yield Check("source", OK, f"kept: {says}")

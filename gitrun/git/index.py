@@ -28,7 +28,6 @@ HEAD_BYTES: Final = 42  # of an entry beside its object id
 ASSUME_UNCHANGED = 0x8000
 EXTENDED = 0x4000
 STAGE = 0x3000
-NAME_LENGTH = 0x0FFF
 # Bits of the second flags word, which version 3 added.
 SKIP_WORKTREE = 0x4000
 INTENT_TO_ADD = 0x2000

@@ -9,7 +9,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from gitrun.capture.facts import clean_text
-from gitrun.capture.imports import started_in
+from gitrun.capture.imports import started_in, worktree_of
 from gitrun.capture.secrets import Redactor
 from gitrun.files.write import remove_quietly
 from gitrun.model.canonical import encode, path_bytes, path_text
@@ -93,7 +93,7 @@ def describe_libraries(live: LiveDirectory, draft: dict[str, Any], observed: "Ob
 
     mapped = {path for process in observed.processes for path in process.mapped}
     prefixes = prefixes_of([*(process.start for process in observed.processes), draft.get("interpreter") or {}])
-    worktree = path_bytes(draft["worktree"]) if draft.get("worktree") else None
+    worktree = worktree_of(draft)
     found = native_libraries(mapped, prefixes, worktree)
     if found is None:
         return None

@@ -2,15 +2,15 @@
 
 from typing import TYPE_CHECKING, Any
 
+from gitrun.capture.imports import worktree_of
 from gitrun.capture.secrets import Redactor
-from gitrun.model.canonical import decode, encode, path_bytes
+from gitrun.model.canonical import MAX_BYTES, decode, encode, path_bytes
 from gitrun.recording.live import LiveDirectory
 
 if TYPE_CHECKING:
     from gitrun.capture.observed import Observed
 
 _PART = "config.json"
-_MOST_BYTES = 64 << 20
 
 
 def configure(live: LiveDirectory, draft: dict[str, Any], observed: "Observed", redactor: Redactor) -> Any:
@@ -25,8 +25,8 @@ def configure(live: LiveDirectory, draft: dict[str, Any], observed: "Observed", 
         config = structure(values={}, provenance={}, positional=[], files=[])
     else:
         with open(path, "rb") as file:
-            config = decode(file.read(_MOST_BYTES + 1), _MOST_BYTES)
-    worktree = path_bytes(draft["worktree"]) if draft.get("worktree") else None
+            config = decode(file.read(MAX_BYTES + 1))
+    worktree = worktree_of(draft)
     command = [path_bytes(word) for word in draft["command"]]
     found = merge_config(config, observed, redactor, command=command, worktree=worktree)
     live.write_part(_PART, encode(found.value))

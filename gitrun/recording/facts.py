@@ -169,7 +169,8 @@ class FactFinder:
     def _take(self, found: "Environment") -> None:
         """Keeps an environment, and begins what follows from it."""
         subject = self._subject
-        self._live.write_part("environment.json", encode(found.value))
+        environment = encode(found.value)
+        self._live.write_part("environment.json", environment)
         self._draft["interpreter"] = found.interpreter
         self._draft.setdefault("live", {})["sites"] = [path_text(site) for site in found.sites]
         if found.sites:
@@ -178,15 +179,15 @@ class FactFinder:
             self._survey = Survey(found.sites, os.path.join(subject.gitrun_dir, "cache"), subject.redactor)
         if found.local:
             self._guard("roots", lambda: subject.add_roots(found.local))
-        self._guard("lock", lambda: self._lock(found.value, found.interpreter))
+        self._guard("lock", lambda: self._lock(found, hashlib.sha256(environment).hexdigest()))
         if self._coverage["lock"] == "complete":
             del self._coverage["lock"]  # its state says more
 
-    def _lock(self, environment: dict[str, Any], interpreter: dict[str, Any] | None) -> list[str]:
+    def _lock(self, found: "Environment", digest: str) -> list[str]:
         """Begins to lock the environment, which goes on beside everything else."""
         from gitrun.recording.locking import UNFINISHED, Locked, Locker
 
-        subject, place = self._subject, interpreter or {}
+        subject, environment, place = self._subject, found.value, found.interpreter or {}
         if subject.setting is None:
             return []
         if environment.get("python") is None:
@@ -196,7 +197,6 @@ class FactFinder:
             }
             return []
         self._draft["lock"] = {**UNFINISHED}
-        digest = hashlib.sha256(encode(environment)).hexdigest()
         what = Locked(
             environment, digest, place.get("executable"), place.get("prefix"), subject.environ, subject.cwd,
             subject.worktree, subject.gitrun_dir, subject.setting,

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from gitrun.capture.child_coverage import child_coverage
 from gitrun.capture.group import observed_group
 from gitrun.capture.held import HeldSource
-from gitrun.capture.imports import loaded_files, started_in
+from gitrun.capture.imports import loaded_files, started_in, worktree_of
 from gitrun.capture.loaded import Finder, Findings, Limits
 from gitrun.capture.observed import Observed, read_observed
 from gitrun.capture.ownership import owned_files
@@ -130,7 +130,7 @@ def _group(subject: Subject) -> None:
     """A sweep that only the program's own configuration tells of."""
     draft = subject.draft
     if draft.get("group") is None and not draft["live"].get("group_given"):
-        group = observed_group(subject.observed, path_bytes(draft["worktree"]) if draft.get("worktree") else None)
+        group = observed_group(subject.observed, worktree_of(draft))
         draft["group"] = subject.redactor.text(group) if group else None
 
 
@@ -147,7 +147,7 @@ def _loaded(subject: Subject) -> Any:
     context, live, draft = subject.context, subject.live, subject.draft
     source = draft["source"]
     lines = read_lines(live)
-    worktree = path_bytes(draft["worktree"]) if draft.get("worktree") else None
+    worktree = worktree_of(draft)
     paths = {root["n"]: path_bytes(root["path"]) for root in source.get("roots") or []}
     starts = [process.start for process in subject.observed.processes]
     prefixes = prefixes_of([*starts, draft.get("interpreter") or {}])

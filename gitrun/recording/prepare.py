@@ -67,10 +67,12 @@ def prepare(
             create(plain_refs(archive), LIVE + run_id, head)
             pinned = head
         snapshot = request.source or _take_snapshot(context, repo, settings)
-        facts, draft = _draft(request, context, repo, live, settings, snapshot)
-        write_extra(live, snapshot)
-        if request.source is None:
-            snapshot.release()
+        try:
+            facts, draft = _draft(request, context, repo, live, settings, snapshot)
+            write_extra(live, snapshot)
+        finally:
+            if request.source is None:
+                snapshot.release()
         facts.before_the_start()
         live.write_draft(draft)
         if request.id_file is not None:

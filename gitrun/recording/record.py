@@ -32,11 +32,11 @@ from gitrun.recording.prepare import Prepared, plain_refs, prepare, undo
 from gitrun.recording.request import Recorded, RecordRequest, Started
 from gitrun.recording.signals import FORWARDED, Inherited, hear_of_children, inherited
 from gitrun.recording.spool import sync_files
-from gitrun.recording.surveying import FIRST_S
 from gitrun.recording.unrecorded import NotExecuted, run_unrecorded, runs_unrecorded
 from gitrun.settings import KEYS, load
 
 _SYNC_S = 5.0
+_LATER_S = 1.0  # what takes a while is not begun for a command that ends before
 
 
 def record(
@@ -128,7 +128,7 @@ def _run(request: RecordRequest, prepared: Prepared, handle: Handle, found: Inhe
         _give_up_descriptors(found)
     try:
         ended = _while_it_runs(prepared, handle, monitor)
-        if ended is None and (ended := handle.wait(FIRST_S)) is None:
+        if ended is None and (ended := handle.wait(_LATER_S)) is None:
             prepared.facts.while_it_runs_on()
         ended = _wait(handle, prepared.live, ended)
         return finish(request, prepared, handle, ended, monitor)

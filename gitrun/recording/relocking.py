@@ -17,7 +17,7 @@ from gitrun.archive.run import Run
 from gitrun.capture.interpreter import read_interpreter
 from gitrun.capture.lock.answers import Answers
 from gitrun.capture.lock.making import NONE, Made, Options, Subject, make_lock
-from gitrun.capture.lock.sources import MAX_BYTES, MAX_FILES, Source, is_source
+from gitrun.capture.lock.sources import MAX_BYTES, MAX_FILES, Source, is_source, rank
 from gitrun.errors import DamagedRecord, GitrunError, LiveElsewhere
 from gitrun.files.write import make_dirs
 from gitrun.git.trees import DIRECTORY, TreeEntry, read_tree
@@ -116,20 +116,25 @@ def _sources(archive: Archive, run: Run) -> list[Source]:
     found: list[Source] = []
     for prefix, entries in reversed(levels):
         more = next((entry for entry in entries if entry.name == b"requirements" and entry.mode == DIRECTORY), None)
-        found += _files(archive, prefix, "", entries)
-        found += _files(archive, prefix, "requirements/", _entries(archive, more.oid)) if more is not None else []
+        here = {_name(entry): entry for entry in entries}
+        if more is not None:
+            here.update(("requirements/" + _name(entry), entry) for entry in _entries(archive, more.oid))
+        found += _files(archive, prefix, here)
     return found[:MAX_FILES]
 
 
-def _files(archive: Archive, prefix: str, below: str, entries: list[TreeEntry]) -> list[Source]:
+def _files(archive: Archive, prefix: str, entries: dict[str, TreeEntry]) -> list[Source]:
     found = []
-    for entry in entries:
-        name = below + entry.name.decode("utf-8", "backslashreplace")
-        if entry.mode != DIRECTORY and is_source(name):
-            data = archive.objects.blob(entry.oid)
+    for name in sorted((name for name in entries if is_source(name)), key=rank):
+        if entries[name].mode != DIRECTORY:
+            data = archive.objects.blob(entries[name].oid)
             if len(data) <= MAX_BYTES:
                 found.append(Source(prefix + name, data))
     return found
+
+
+def _name(entry: TreeEntry) -> str:
+    return entry.name.decode("utf-8", "backslashreplace")
 
 
 def _entries(archive: Archive, tree: str) -> list[TreeEntry]:

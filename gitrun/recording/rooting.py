@@ -7,6 +7,7 @@ trees and blobs durable, then the part that names the blobs, and the draft names
 from collections.abc import Iterable
 from typing import Any
 
+from gitrun.capture.imports import worktree_of
 from gitrun.capture.root_trees import capture_roots
 from gitrun.model.canonical import decode_lines, encode_line, path_bytes
 from gitrun.recording.context import Context
@@ -26,7 +27,7 @@ def add_roots(
     """
     source = draft["source"]
     roots = list(source.get("roots") or [])
-    worktree = path_bytes(draft["worktree"]) if draft.get("worktree") else None
+    worktree = worktree_of(draft)
     found = capture_roots(
         paths,
         archive=context.archive,

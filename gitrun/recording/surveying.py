@@ -10,7 +10,6 @@ from typing import Any
 
 from gitrun.capture.secrets import Redactor
 
-FIRST_S = 1.0  # a command that ends before that is not worth it
 _UNKNOWN = "installed files were not compared with what their distributions list: the command had ended before"
 
 

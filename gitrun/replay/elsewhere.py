@@ -18,6 +18,7 @@ import re
 import sys
 from collections.abc import Iterable
 
+from gitrun.capture.facts import unwaiting
 from gitrun.capture.imports import MAIN, import_root
 from gitrun.files.names import show
 from gitrun.replay.checkout import LOADED, ROOTS
@@ -94,7 +95,7 @@ def _is_intact(entry: Extra) -> bool:
     try:
         if os.stat(entry.path).st_size != entry.size_bytes:
             return False
-        with open(entry.path, "rb", opener=_without_waiting) as file:
+        with open(entry.path, "rb", opener=unwaiting) as file:
             return hashlib.file_digest(file, "sha256").hexdigest() == entry.sha256
     except (OSError, ValueError):
         return False
@@ -106,7 +107,3 @@ def _hides_library(directory: bytes) -> bool:
     except OSError:
         return True
     return not names.isdisjoint(sys.stdlib_module_names)
-
-
-def _without_waiting(path: str | bytes, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,7 +25,8 @@ from gitrun.store.pack import Entry, PackReader, ScannedPack
 if TYPE_CHECKING:
     from gitrun.store.blobs import BlobStore
 
-_PIECE_BYTES = 1 << 20
+LATER = ("E021", "E022")  # of a later gitrun: not damage, and not for this one to mend
+_CODE = re.compile(r"([EW][0-9]{3}) (.*)", re.DOTALL)
 
 
 class PackDamage(NamedTuple):
@@ -57,81 +59,87 @@ def _check(store: BlobStore, name: str, data: bool) -> Iterator[PackDamage]:
     path = store.pack_path(name)
     reader, problem = _open(store, path, name)
     if problem is not None:
-        yield PackDamage(name, problem[:4], problem[5:], frozenset())
+        yield PackDamage(name, *coded(problem), frozenset())
     if reader is None or not data:
         return
     damaged = [(entry.blob, told) for entry in reader.entries() if (told := _read(reader, entry)) is not None]
     for blob, told in damaged:
-        yield PackDamage(name, told[:4], told[5:], frozenset([blob]))
-    if problem is None and not damaged and _sha256(path) != name:
+        yield PackDamage(name, *coded(told), frozenset([blob]))
+    if problem is None and not damaged and _digest(path) != name:
         yield PackDamage(name, "E033", f"pack {name}: its bytes are not those it is named by", frozenset())
 
 
-def _open(store: BlobStore, path: str, name: str) -> tuple[PackReader | ScannedPack | None, str | None]:
+def _digest(path: str) -> str:
+    with open(path, "rb", buffering=0) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def coded(problem: GitrunError) -> tuple[str, str]:
+    """The code that a problem of the store begins with, and the rest; one without is about a blob in no pack."""
+    found = _CODE.fullmatch(str(problem))
+    return (found[1], found[2]) if found else ("E034", str(problem))
+
+
+def _open(store: BlobStore, path: str, name: str) -> tuple[PackReader | ScannedPack | None, GitrunError | None]:
     """The pack as far as it can be read, and what is wrong with its frame."""
     try:
         return PackReader(store.bytes_of(path), name), None
     except BlobNotFound:
         return None, None  # collected meanwhile
     except GitrunError as problem:
-        told = str(problem)
+        told = problem
     try:
         return ScannedPack(store.bytes_of(path), name), told
     except GitrunError:
         return None, told
 
 
-def _read(reader: PackReader | ScannedPack, entry: Entry) -> str | None:
+def _read(reader: PackReader | ScannedPack, entry: Entry) -> GitrunError | None:
     try:
         reader.read(entry)
     except DamagedStore as problem:
-        return str(problem)
+        return problem
     except GitrunError:
         return None  # a later gitrun's encoding: not for us to judge
     return None
 
 
-def _sha256(path: str) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb", buffering=0) as file:
-        while piece := file.read(_PIECE_BYTES):
-            digest.update(piece)
-    return digest.hexdigest()
-
-
 def repair(store: BlobStore, name: str) -> int:
-    """Copy what is whole of a damaged pack into a new one and put the old one aside; the blobs that were lost."""
+    """Copy what is whole of a damaged pack into a new one and put the old one aside; the blobs that were lost.
+
+    Where only its index was damaged the new one has the same bytes as it once had, and so the same name.
+    """
     path = store.pack_path(name)
     reader, _ = _open(store, path, name)
-    lost = 0
+    _put_aside(store, path)
+    store.forget(name)
+    lost, made = 0, None
     if reader is not None:
         file = PackFile(os.path.join(store.directory, "tmp"))
         try:
             for entry in sorted(reader.entries(), key=lambda entry: entry.offset):
                 if _read(reader, entry) is None:
-                    file.writer.add(entry.blob, entry.codec, entry.plain_bytes, reader.stored(entry))
+                    file.copy(reader, entry)
                 else:
                     lost += 1
-            _publish(store, file)
+            made = file.publish_in(store)
         except BaseException:
             file.abort()
             raise
-    aside = os.path.join(store.directory, "quarantine")
-    make_dirs(aside)
-    if os.path.exists(path):
-        os.rename(path, os.path.join(aside, os.path.basename(path)))
-        fsync_dir(aside)
-    store.forget(name)
+    if made != name and os.path.exists(path):
+        os.unlink(path)
     return lost
 
 
-def _publish(store: BlobStore, file: PackFile) -> None:
-    if not file.writer.count:
-        file.abort()
-        return
-    name = file.finish()
-    file.publish(store.pack_path(name))
-    store.adopt(name)
+def _put_aside(store: BlobStore, path: str) -> None:
+    """Give a pack a second name in the quarantine; it keeps its first until there is something better."""
+    aside = os.path.join(store.directory, "quarantine")
+    make_dirs(aside)
+    try:
+        os.link(path, os.path.join(aside, os.path.basename(path)))
+    except FileExistsError:
+        pass  # an earlier repair of it was broken off
+    fsync_dir(aside)
 
 
 def _read_notes(path: str) -> frozenset[str]:

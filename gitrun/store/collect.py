@@ -41,11 +41,10 @@ class PackUse(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What a collection would do: packs to drop, packs to write again; `freed` in bytes."""
+    """What a collection would do: packs to drop, packs to write again."""
 
     dead: list[PackUse]
     sparse: list[PackUse]
-    kept: list[PackUse]
 
     @property
     def freed(self) -> int:
@@ -57,7 +56,6 @@ class Collected(NamedTuple):
     """What a collection did; `waiting` names the sessions that keep the trash from being emptied."""
 
     freed: int
-    restored: int
     waiting: list[str]
 
 
@@ -68,7 +66,7 @@ def plan(store: BlobStore, needed: set[bytes], promised: set[str]) -> Plan:
     dead = [use for use in uses if not use.needed]
     rest = [use for use in uses if use.needed]
     sparse = [use for use in rest if use.needed * 2 < use.size or (many and use.size < SMALL_BYTES)]
-    return Plan(dead, sparse, [use for use in rest if use not in sparse])
+    return Plan(dead, sparse)
 
 
 def _use(store: BlobStore, name: str, needed: set[bytes], promised: set[str]) -> PackUse:
@@ -98,9 +96,9 @@ def collect(
         fsync_dir(trash)
         waiting = _wait(session_paths(store.directory), wait_s)
         if waiting:
-            return Collected(0, 0, [os.path.basename(path) for path in waiting])
+            return Collected(0, [os.path.basename(path) for path in waiting])
         blobs, promised = mark_again()
-        restored = _take_back(store, blobs, promised)
+        _take_back(store, blobs, promised)
         freed = _empty(store) - sum(use.needed for use in rewritten)
         _sweep_tmp(store)
         store.compact_index()
@@ -108,7 +106,7 @@ def collect(
         raise from_os_error(
             problem, "collecting", kept="every needed blob; what was moved to the store's trash is still there"
         ) from problem
-    return Collected(freed, restored, [])
+    return Collected(freed, [])
 
 
 def _rewrite(store: BlobStore, uses: Iterable[PackUse], needed: set[bytes]) -> list[PackUse]:
@@ -128,11 +126,16 @@ def _rewrite(store: BlobStore, uses: Iterable[PackUse], needed: set[bytes]) -> l
             continue
         pending.append(use)
         if file.writer.size >= PACK_BYTES:
-            done += _publish(store, file, pending)
+            done += _replaced(pending, file.publish_in(store))
             file, pending = None, []
     if file is not None:
-        done += _publish(store, file, pending)
+        done += _replaced(pending, file.publish_in(store))
     return done
+
+
+def _replaced(uses: list[PackUse], by: str | None) -> list[PackUse]:
+    """Those that a new pack takes the place of; it may be one of them, written again as it was."""
+    return [] if by is None else [use for use in uses if use.name != by]
 
 
 def _copy(reader: PackReader | ScannedPack, needed: set[bytes], file: PackFile) -> None:
@@ -140,17 +143,7 @@ def _copy(reader: PackReader | ScannedPack, needed: set[bytes], file: PackFile) 
     wanted = sorted((entry for entry in reader.entries() if entry.blob in needed), key=lambda entry: entry.offset)
     for entry in wanted:
         reader.read(entry)
-        file.writer.add(entry.blob, entry.codec, entry.plain_bytes, reader.stored(entry))
-
-
-def _publish(store: BlobStore, file: PackFile, uses: list[PackUse]) -> list[PackUse]:
-    if not file.writer.count:
-        file.abort()
-        return []
-    name = file.finish()
-    file.publish(store.pack_path(name))
-    store.adopt(name)
-    return [use for use in uses if use.name != name]
+        file.copy(reader, entry)
 
 
 def _wait(sessions: list[str], wait_s: float) -> list[str]:
@@ -163,9 +156,8 @@ def _wait(sessions: list[str], wait_s: float) -> list[str]:
         time.sleep(_POLL_S)
 
 
-def _take_back(store: BlobStore, needed: set[bytes], promised: set[str]) -> int:
+def _take_back(store: BlobStore, needed: set[bytes], promised: set[str]) -> None:
     """Give packs their place again where somebody needs a blob that no other pack has."""
-    restored = 0
     store.refresh()
     for name in _trashed(store):
         reader = store.open_pack(_trash_path(store, name), name)
@@ -173,18 +165,11 @@ def _take_back(store: BlobStore, needed: set[bytes], promised: set[str]) -> int:
             continue
         missing = any(entry.blob in needed and not store.holds(entry.blob) for entry in reader.entries())
         if missing or name in promised:
-            take_back(store, name)
-            restored += 1
-    return restored
-
-
-def take_back(store: BlobStore, name: str) -> None:
-    """Move one pack from the trash to its place."""
-    path = store.pack_path(name)
-    make_dirs(os.path.dirname(path))
-    os.rename(_trash_path(store, name), path)
-    fsync_dir(os.path.dirname(path))
-    store.adopt(name)
+            path = store.pack_path(name)
+            make_dirs(os.path.dirname(path))
+            os.rename(_trash_path(store, name), path)
+            fsync_dir(os.path.dirname(path))
+            store.adopt(name)
 
 
 def _empty(store: BlobStore) -> int:

@@ -30,6 +30,7 @@ from gitrun.store.workers import Piece, Workers
 
 if TYPE_CHECKING:
     from gitrun.store.blobs import BlobStore
+    from gitrun.store.pack import Entry, PackReader, ScannedPack
 
 PACK_BYTES = 32 << 20
 PACK_BLOBS = 1 << 16
@@ -271,6 +272,20 @@ class PackFile:
         os.close(self._fd)
         self._fd = -1
         return name
+
+    def publish_in(self, store: BlobStore) -> str | None:
+        """Finish the pack and have the store hold it; its name, None for one without a blob, which is dropped."""
+        if not self.writer.count:
+            self.abort()
+            return None
+        name = self.finish()
+        self.publish(store.pack_path(name))
+        store.adopt(name)
+        return name
+
+    def copy(self, reader: PackReader | ScannedPack, entry: Entry) -> None:
+        """Append a blob of another pack as it is stored; the caller has verified it."""
+        self.writer.add(entry.blob, entry.codec, entry.plain_bytes, reader.stored(entry))
 
     def publish(self, path: str) -> None:
         """Give the finished pack its name, durably."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import os
 from collections.abc import Callable
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from gitrun.store.pack import PackWriter
 from tests.conftest import Result
 
 Gitrun = Callable[..., Result]
@@ -147,6 +150,58 @@ def test_the_store_may_lie_on_another_disk(make_repo: Callable[..., Path], gitru
     assert gitrun("checkout", "far", str(tmp_path / "out"), cwd=root).code == 0  # whoever reads need not be told
     assert (tmp_path / "out/large.bin").read_bytes() == content
     assert gitrun("fsck", "--data", cwd=root).code == 0 and gitrun("gc", cwd=root).code == 0
+
+
+def test_a_session_that_nobody_can_prove_dead_keeps_the_trash(
+    repo: Path, gitrun: Gitrun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gitrun.archive import gc as room
+    from gitrun.archive.archive import Archive
+
+    monkeypatch.setattr(room, "WAIT_S", 0.0)
+    gitrun("rm", "run0", cwd=repo)
+    session = repo / ".git/gitrun/store/sessions/0123456789abcdef"
+    session.parent.mkdir(exist_ok=True)
+    session.write_text('{"format":1,"requires":[],"host_id":"elsewhere","boot_id":"b","pid_namespace":"n"}\n')
+    before = size(repo)
+    with Archive.open(str(repo), {**os.environ, **NOW}) as archive:
+        assert room.gc(archive).done.waiting == [session.name]
+    assert size(repo) == before and len(packs(repo)) == 1, "one pack is in the trash, and not deleted"
+    done = gitrun("gc", "--end-session", session.name, cwd=repo, env=NOW)
+    assert done.code == 0 and size(repo) < before - (2 << 20)
+    assert gitrun("gc", "--end-session", session.name, cwd=repo).code == 1, "there is no such session any more"
+
+
+def test_a_repair_keeps_what_a_later_gitrun_wrote(repo: Path, gitrun: Gitrun) -> None:
+    """A blob in an encoding that is not known here is copied as it is; a pack of a later format stays in its place."""
+    store = repo / ".git/gitrun/store"
+    made = io.BytesIO()
+    writer = PackWriter(made.write)
+    for codec, content in ((9, b"later" * 20), (0, b"whole" * 20)):
+        writer.add(hashlib.sha256(content).digest(), codec, len(content), content)
+    name = writer.finish()
+    (store / "packs" / name[:2]).mkdir(exist_ok=True)
+    damaged = bytearray(made.getvalue())
+    damaged[-1] ^= 1  # the trailer alone
+    (store / "packs" / name[:2] / f"{name}.gpk").write_bytes(damaged)
+    later = store / "packs/ab" / f"ab{'0' * 62}.gpk"
+    later.parent.mkdir(exist_ok=True)
+    later.write_bytes(b"GITRUNPK\x02\0\0\0\0\0\0\0" + bytes(100))
+    found = {each["code"] for each in json.loads(gitrun("fsck", "--repair", "--json", cwd=repo).stdout)["problems"]}
+    assert found == {"E021", "E023", "W036"} and later.exists()
+    assert [path.stem for path in (store / "quarantine").iterdir()] == [name]
+    assert sum(b"later" * 20 in path.read_bytes() for path in packs(repo)) == 1
+
+
+def test_a_store_whose_disk_is_missing_is_one_error(
+    make_repo: Callable[..., Path], gitrun: Gitrun, tmp_path: Path
+) -> None:
+    root, env = make_repo(), {"GITRUN_STORE_PATH": str(tmp_path / "disk"), "GITRUN_RECORD_LARGE_FILE": "512k"}
+    (root / "large.bin").write_bytes(os.urandom(1 << 20))
+    assert gitrun("record", "--", "true", cwd=root, env=env).code == 0
+    (tmp_path / "disk").rename(tmp_path / "unmounted")
+    done = gitrun("fsck", cwd=root)
+    assert done.code == 1 and "the store is not there" in done.stderr and done.stdout == ""
 
 
 def test_two_collectors_do_not_meet(repo: Path, gitrun: Gitrun) -> None:

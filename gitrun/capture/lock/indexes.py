@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 from gitrun.capture.facts import read_start
 
-PYPI = "https://pypi.org/simple"
 _UV_VARIABLES = ("UV_INDEX", "UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_NO_INDEX", "UV_CONFIG_FILE")
 _UV_KEYS = ("index", "index-url", "extra-index-url", "no-index")
 _BYTES = 1 << 20

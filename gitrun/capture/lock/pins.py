@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from gitrun.capture.distributions import normalised
+
 INDEX, VCS, ARCHIVE, FILES, EDITABLE = "index", "vcs", "archive", "files", "editable"
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _REMOTE = ("http://", "https://")
@@ -77,7 +79,7 @@ def normalised_name(text: Any) -> str | None:
     """A distribution's name in its normal form, None for what is none."""
     if not isinstance(text, str) or len(text) > 200 or not _NAME.fullmatch(text):
         return None
-    return re.sub(r"[-_.]+", "-", text).lower()
+    return normalised(text)
 
 
 def _pin(distribution: dict[str, Any]) -> Pin | None:

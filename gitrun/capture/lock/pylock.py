@@ -14,7 +14,6 @@ from typing import Any
 from gitrun.capture.lock.pins import Pin
 from gitrun.capture.secrets import Redactor
 
-NAME = "pylock.toml"
 VENDOR = "vendor"  # the directory beside the file in which vendored wheels are expected
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _PLACES = ("url", "path", "index")

@@ -12,6 +12,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from gitrun.capture.facts import unwaiting
 from gitrun.capture.lock.pins import Pin
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def find_sources(cwd: bytes, worktree: bytes | None) -> list[Source]:
     found: list[Source] = []
     directory = cwd
     while len(found) < MAX_FILES:
-        for name in sorted(_names(directory), key=_rank):
+        for name in sorted(_names(directory), key=rank):
             data = _read(os.path.join(directory, os.fsencode(name)))
             if data is not None:
                 path = os.path.relpath(os.path.join(directory, os.fsencode(name)), top)
@@ -124,7 +125,8 @@ def _names(directory: bytes) -> Iterator[str]:
                 yield text
 
 
-def _rank(name: str) -> tuple[int, str]:
+def rank(name: str) -> tuple[int, str]:
+    """The order in which the lockfiles of one directory are asked."""
     return _PATTERNS.index(_pattern(name) or ""), name
 
 
@@ -150,7 +152,7 @@ def _reader(pattern: str) -> Callable[[bytes], Locked]:
 def _read(path: bytes) -> bytes | None:
     """A regular file of bounded size; a pipe in its place must not hold anything up."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        fd = unwaiting(path, os.O_RDONLY)
     except OSError:
         return None  # removed meanwhile
     with open(fd, "rb") as file:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from gitrun.capture.distributions import MAX_RECORD_BYTES, canonical_record
-from gitrun.capture.facts import text_path
+from gitrun.capture.facts import text_path, unwaiting
 from gitrun.capture.lock.pins import Pin
 from gitrun.capture.lock.places import Place, compress_tags
 from gitrun.capture.lock.running import GivenUp
@@ -107,7 +107,7 @@ def _write(bundle: Bundle, file: IO[bytes], stop: Callable[[], bool]) -> None:
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for entry in bundle.files:
             try:
-                with open(entry.path, "rb") as source:
+                with open(entry.path, "rb", opener=unwaiting) as source:
                     facts = os.fstat(source.fileno())
                     with archive.open(_info(entry.name, facts.st_mode, facts.st_size), "w") as target:
                         for piece in _pieces(source, entry.script):
@@ -138,7 +138,7 @@ def _pieces(source: IO[bytes], script: bool) -> Iterator[bytes]:
 
 def _record(place: Place) -> bytes:
     try:
-        with open(os.path.join(place.site, place.metadata, b"RECORD"), "rb") as file:
+        with open(os.path.join(place.site, place.metadata, b"RECORD"), "rb", opener=unwaiting) as file:
             data = file.read(MAX_RECORD_BYTES + 1)
     except OSError as problem:
         raise NotVendored(f"RECORD: {problem.strerror}") from problem
@@ -176,7 +176,7 @@ def _outside(name: str, place: Place, stem: str) -> File | None:
 
 def _entry_points(place: Place) -> set[str]:
     try:
-        with open(os.path.join(place.site, place.metadata, b"entry_points.txt"), "rb") as file:
+        with open(os.path.join(place.site, place.metadata, b"entry_points.txt"), "rb", opener=unwaiting) as file:
             text = file.read(_PIECE).decode("utf-8", "replace")
     except OSError:
         return set()

@@ -18,7 +18,7 @@ def put(store: BlobStore, data: bytes) -> str:
 
 
 def gc(store: BlobStore) -> None:
-    collect(store, Plan([], [], []), set(), lambda: (set(), set()), 0.0)
+    collect(store, Plan([], []), set(), lambda: (set(), set()), 0.0)
 
 
 def test_a_store_lies_elsewhere_and_is_found_without_being_told(tmp_path: Path) -> None:
