@@ -12,7 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 from gitrun.errors import DamagedRecord
-from gitrun.git.hashing import HEX_DIGITS, is_hex, is_hex_id, is_object_id
+from gitrun.git.hashing import HEX_DIGITS, is_hex_id, is_object_id
+from gitrun.model.ids import is_sha256
 from gitrun.model.times import parse_iso
 
 Check = Callable[[Any], bool]
@@ -108,11 +109,7 @@ def _count(value: Any) -> bool:
 
 
 def _chunk(value: Any) -> bool:
-    return type(value) is list and len(value) == 2 and _sha256(value[0]) and _count(value[1])
-
-
-def _sha256(value: Any) -> bool:
-    return type(value) is str and len(value) == HEX_DIGITS["sha256"] and is_hex(value)
+    return type(value) is list and len(value) == 2 and is_sha256(value[0]) and _count(value[1])
 
 
 _TEXT, _OBJECT, _FLAG = _is(str), _is(dict), _is(bool)
@@ -163,4 +160,4 @@ _SOURCE: dict[str, Check] = {
     "roots": _list_of(_root),
     "delta": _list_of(_at_path),
 }
-_PLACE: dict[str, Check] = {"bytes": _count, "sha256": _sha256, "chunks": _list_of(_chunk)}
+_PLACE: dict[str, Check] = {"bytes": _count, "sha256": is_sha256, "chunks": _list_of(_chunk)}

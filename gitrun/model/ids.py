@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 import time
+from typing import Any
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 RUN_ID = re.compile(r"\A[0-9]{8}-[0-9]{6}-[0-9a-hjkmnp-tv-z]{6}\Z")
 
 
@@ -34,3 +36,8 @@ def is_run_id(text: str) -> bool:
 def short(run_id: str) -> str:
     """What people type: the last six characters."""
     return run_id[-6:]
+
+
+def is_sha256(value: Any) -> bool:
+    """Whether a value read from somewhere is a SHA-256 as records write it, and so may be a blob's id."""
+    return type(value) is str and _SHA256.fullmatch(value) is not None
