@@ -71,7 +71,8 @@ class Archive:
     def store(self) -> BlobStore:
         """The blobs beside Git, opened on first use."""
         if self._store is None:
-            self._store = BlobStore(self.gitrun_dir, self.monitor, self.settings.get("store.path"))
+            own = load(None, self.repo.config, self.environ)  # a working tree elsewhere has no say in it
+            self._store = BlobStore(self.gitrun_dir, self.monitor, own.get("store.path"))
         return self._store
 
     def writer_id(self) -> str | None:

@@ -1,4 +1,4 @@
-"""Vectors of the store: a pack, where a long file is cut, a session, a config.
+"""Vectors of the store: a pack, a table over two packs, where a long file is cut, a session, a config.
 
 The zstd frame in the pack is part of the vector and is not made here: compressors change their output from
 version to version, and no reader may mind.
@@ -9,6 +9,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import os
+import tempfile
 from typing import Any
 
 from gitrun.model import canonical
@@ -16,6 +18,7 @@ from gitrun.monitor import SILENT
 from gitrun.store.chunking import Chunking, cut
 from gitrun.store.codecs import RAW, ZSTD
 from gitrun.store.config import FORMAT as CONFIG_FORMAT
+from gitrun.store.index import Index, Indexed
 from gitrun.store.pack import PackReader, PackWriter
 from gitrun.store.sessions import encode_header, encode_promises
 
@@ -41,6 +44,7 @@ def vectors() -> dict[str, bytes]:
     return {
         "small.gpk": pack,
         "small.json": canonical.encode(about),
+        "two-packs.gpi": table(),
         "chunking.json": canonical.encode(chunking()),
         "session": session(),
         "config.json": config(),
@@ -64,6 +68,19 @@ def small_pack() -> tuple[bytes, dict[str, Any]]:
     reader = PackReader(out.getvalue(), name)
     entries = [{**entry._asdict(), "blob": entry.blob.hex()} for entry in reader.entries()]
     return out.getvalue(), {"name": name, "entries": entries}
+
+
+def table() -> bytes:
+    """A table over the small pack, and another that holds two of its blobs and one of its own."""
+    pack, about = small_pack()
+    blobs = [bytes.fromhex(entry["blob"]) for entry in about["entries"]]
+    other = Indexed(hashlib.sha256(b"another pack").hexdigest(), 4242)
+    packs = [(Indexed(about["name"], len(pack)), blobs), (other, [*blobs[:2], hashlib.sha256(b"own").digest()])]
+    with tempfile.TemporaryDirectory() as directory:
+        Index(directory).add(packs)
+        (name,) = os.listdir(os.path.join(directory, "index"))
+        with open(os.path.join(directory, "index", name), "rb") as file:
+            return file.read()
 
 
 def chunking() -> dict[str, Any]:

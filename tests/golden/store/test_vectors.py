@@ -3,8 +3,10 @@
 import hashlib
 import json
 import runpy
+import struct
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import zstandard
 
 from gitrun.child.frames import frame, pack_value
 from gitrun.store.blobs import BlobStore
+from gitrun.store.index import Index, Indexed
 from gitrun.store.pack import PackReader, scan
 from gitrun.store.sessions import decode_session
 
@@ -48,6 +51,26 @@ def test_the_golden_pack_is_read() -> None:
     assert sorted(scan(data, "small")) == list(reader.entries())
     for entry in reader.entries():
         assert hashlib.sha256(reader.read(entry)).digest() == entry.blob
+
+
+def test_the_golden_table_is_read(tmp_path: Path) -> None:
+    """By the code, and by nothing but the words of spec/store.md."""
+    data, (_, about) = (VECTORS / "two-packs.gpi").read_bytes(), small()
+    blobs = [bytes.fromhex(entry["blob"]) for entry in about["entries"]]
+    magic, version, zero, packs, count, crc, end = struct.unpack_from("<8sHHIQII", data)
+    assert (magic, version, zero, packs, count, end) == (b"GITRUNIX", 1, 0, 2, 7, 0)
+    rows = 32 + 2 * 40
+    assert zlib.crc32(data[:24] + bytes(8) + data[32:rows]) == crc
+    names = [struct.unpack_from("<32sQ", data, 32 + n * 40) for n in range(packs)]
+    assert names[0] == (bytes.fromhex(about["name"]), (VECTORS / "small.gpk").stat().st_size)
+    entries = [struct.unpack_from("<32sII", data, rows + n * 40) for n in range(count)]
+    assert [entry[:2] for entry in entries] == sorted(entry[:2] for entry in entries)
+    assert all(zlib.crc32(data[at : at + 36]) == entries[n][2] for n in range(count) for at in (rows + n * 40,))
+    (tmp_path / "index").mkdir()
+    (tmp_path / "index" / "00112233445566ff.gpi").write_bytes(data)
+    index = Index(str(tmp_path))
+    assert [len(index.find(blob)) for blob in blobs] == [2, 2, 1, 1]
+    assert index.find(hashlib.sha256(b"own").digest()) == [Indexed(names[1][0].hex(), 4242)]
 
 
 def test_the_golden_session_is_read() -> None:

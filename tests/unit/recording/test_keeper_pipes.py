@@ -161,7 +161,9 @@ def test_a_signal_for_the_group_counts_though_the_recorder_tells_of_it_too_late(
 
 
 def test_stop_and_continue_go_through(tmp_path: Path, start: Start) -> None:
-    process = start(tmp_path, "sh", "-c", "echo ready; exec sleep 1.5")
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    process = start(tmp_path, "sh", "-c", 'echo ready; exec cat "$0"', str(gate))
     assert process.stdout is not None and process.stdout.readline() == b"ready\n"
     command = read_pids(str(tmp_path))["command"].pid
 
@@ -172,7 +174,8 @@ def test_stop_and_continue_go_through(tmp_path: Path, start: Start) -> None:
     wait_for(lambda: state(command) == "T" and state(process.pid) == "T")
     process.send_signal(signal.SIGCONT)
     wait_for(lambda: state(process.pid) == "S")
-    wait_for(lambda: not Path(f"/proc/{command}").exists() or state(command) == "S")
+    wait_for(lambda: state(command) == "S")
+    gate.write_bytes(b"")
     assert process.wait(10) == 0
 
 
