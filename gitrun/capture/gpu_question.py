@@ -11,6 +11,8 @@ import sys
 import time
 from typing import Any
 
+from gitrun.own_python import own_variables
+
 TIMEOUT_S = 5.0
 MAX_ANSWER = 1 << 20
 
@@ -66,6 +68,12 @@ class Question:
 
 def start() -> Question | None:
     """Starts to ask; None where no process is to be had."""
+    started = start_process()
+    return None if started is None else Question(*started)
+
+
+def start_process(*words: str) -> tuple[int, int] | None:
+    """Starts the process that asks, with these words: its pid, and the pipe that it writes to."""
     if not sys.executable:
         return None
     ours, theirs = map(_high, os.pipe())
@@ -74,7 +82,7 @@ def start() -> Question | None:
     try:
         pid = os.posix_spawn(
             sys.executable,
-            [sys.executable, "-P", script],  # -P: nothing is imported from where it or the user happens to be
+            [sys.executable, "-P", script, *words],  # -P: nothing is imported from where it or the user happens to be
             _environment(),
             file_actions=[(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate((null, theirs, null))],
             setpgroup=0,  # Ctrl-C is for the user's command
@@ -87,7 +95,7 @@ def start() -> Question | None:
     finally:
         os.close(theirs)
         os.close(null)
-    return Question(pid, ours)
+    return pid, ours
 
 
 def _high(fd: int) -> int:
@@ -100,4 +108,5 @@ def _high(fd: int) -> int:
 
 def _environment() -> dict[str, str]:
     """Ours; inside another recorded command, without what would make this process report as one of that command's."""
-    return {name: value for name, value in os.environ.items() if name not in ("GITRUN_RUN_DIR", "GITRUN_RUN_ID")}
+    kept = own_variables(os.environ)
+    return {name: value for name, value in kept.items() if name not in ("GITRUN_RUN_DIR", "GITRUN_RUN_ID")}

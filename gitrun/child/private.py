@@ -27,10 +27,10 @@ class _Anything:
     __ror__ = __or__
 
 
-def make_loader(folder, path_at_start, untouched):
+def make_loader(folder, path_at_start, untouched, open):
     """A function from the full name of a module below gitrun.child to the module.
 
-    `untouched` holds modules as they were before the program could patch them.
+    `untouched` holds modules as they were before the program could patch them, as `open` is.
     """
     modules: dict[str, object] = {}
     home = type(sys)(_PACKAGES[0])
@@ -71,13 +71,13 @@ def make_loader(folder, path_at_start, untouched):
             return untouched[name]
         if name in ("typing", "__future__"):
             return stand_in
-        if name in ("struct", "zlib"):
+        if name in ("struct", "zlib", "binascii"):
             if name not in modules:
                 modules[name] = _standard("_struct" if name == "struct" else name, path_at_start)
             return modules[name]
         return __import__(name, space, _locals, names, level)
 
-    builtins = dict(vars(sys.modules["builtins"]), __import__=_import)
+    builtins = dict(vars(sys.modules["builtins"]), __import__=_import, open=open)
     return load
 
 

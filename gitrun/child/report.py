@@ -10,14 +10,19 @@ from __future__ import annotations
 import os
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gitrun.child.frames import frame, pack_value
+
+if TYPE_CHECKING:
+    from gitrun.child.secret_forms import Needle
 
 MAX_FRAME = 48 << 20
 MAX_FORKS = 1000  # of one process; a child of a later fork that has nothing to say says nothing
 # Parts of names that promise a secret, and of secrets that have a shape: nearly no process needs a closer look.
-_NAMES = (b"PASS", b"SECRET", b"KEY", b"TOKEN", b"CRED", b"JWT", b"AUTH ", b"AUTHORIZ", b"COOKIE", b"_PAT ", b"://")
+_NAMES = (b"PASSW", b"PASSP", b"SECRET", b"KEY", b"TOKEN", b"CRED", b"JWT", b"AUTH ", b"AUTHORIZ", b"COOKIE",
+          b"_PAT ", b"://")  # fmt: skip
+_PLACES = (b"URL ", b"PROXY ", b"URI ", b"DSN ")  # how variables end whose values may be URLs with a password
 _SHAPES = (b"HF_", b"GH", b"SK-", b"GL", b"XO", b"XAPP", b"AKIA", b"ASIA", b"AIZA", b"YA29", b"EYJ", b"K_", b"NPM_",
            b"PYPI-", b"SG.", b"DAPI", b"DOP_", b"R8_", b"GSK_", b"WANDB_", b"_ORG_")  # fmt: skip
 _NUMERIC = ("numpy", "torch", "tensorflow", "jax", "ctypes")
@@ -35,7 +40,7 @@ def write(child: Any, *values: dict[str, Any]) -> None:
         if not child.told:
             child.told = True
             values = (_process(child), *values)
-        if child.secrets is None or values[0]["kind"] != "modules":
+        if child.secrets is None or values[0]["kind"] not in ("modules", "opened"):
             child.secrets = _secrets(child)
         _append(child, b"".join(frame(_encoded(child, value, child.secrets)) for value in values))
     except OSError:
@@ -45,31 +50,36 @@ def write(child: Any, *values: dict[str, Any]) -> None:
         child.written = time.monotonic()
 
 
-def flush_modules(child: Any) -> None:
-    """Tells of the modules that were seen since the last time."""
+def flush(child: Any) -> None:
+    """Tells of the modules and files that were seen since the last time."""
     batch = child.pending[:]
     if batch:
-        write(child, _modules(batch))
-        child.reported.update(path for _, path, _, _ in batch)
+        write(child, _modules(child, batch))
         del child.pending[: len(batch)]
+    if child.waiting:
+        child.load("opened").flush(child)
 
 
 def config(child: Any, value: dict[str, Any]) -> None:
     """Tells how a framework configured the program, and what the program had loaded by then."""
     write(child, {"kind": "config", **value})
-    flush_modules(child)
+    flush(child)
 
 
 def finish(child: Any) -> None:
     """Tells all that is known at the end of the process."""
     if child.path == "":
         return
-    flush_modules(child)
-    if child.forks > MAX_FORKS and child.path is None and len(sys.modules) == len(child.inherited):
-        return
-    values = []
     numeric = child.start_method != "fork" and any(name in sys.modules for name in _NUMERIC)
-    wanted = [("modules", True), ("opened", child.opened), ("seeds", child.hooks), ("numerics", numeric)]
+    if numeric:
+        flush(child)  # before libraries are asked that may not come back
+    batch = child.pending[:]
+    del child.pending[: len(batch)]
+    nothing_new = not batch and not child.waiting and len(sys.modules) == len(child.inherited)
+    if child.forks > MAX_FORKS and child.path is None and nothing_new:
+        return
+    values = [_modules(child, batch)] if batch else []
+    wanted = [("modules", True), ("opened", child.waiting), ("seeds", child.hooks), ("numerics", numeric)]
     for name in [name for name, is_wanted in wanted if is_wanted]:
         try:
             values += child.load(name).last_frames(child)
@@ -78,19 +88,21 @@ def finish(child: Any) -> None:
     write(child, *values, {"kind": "exit", "at_ns": time.time_ns()})
 
 
-def _modules(batch: list[tuple[str, str, int, int]]) -> dict[str, Any]:
+def _modules(child: Any, batch: list[tuple[str, str, int, int]]) -> dict[str, Any]:
+    """The frame of these modules, which count as told from now on."""
+    child.reported.update(path for _, path, _, _ in batch)
     named = [[name, os.fsencode(path), size, mtime_ns] for name, path, size, mtime_ns in batch]
     return {"kind": "modules", "modules": named}
 
 
-def _encoded(child: Any, value: dict[str, Any], secrets: list[tuple[str, bytes]]) -> bytes:
+def _encoded(child: Any, value: dict[str, Any], secrets: list[Needle]) -> bytes:
     """The payload of a frame; of one that cannot be written, that it was there."""
     try:
-        payload = pack_value(value)
         named = value["kind"] == "config" or (
             value["kind"] == "process" and _hinted(b" ".join(value["orig_argv"]), _SHAPES)
         )
-        if named or any(secret in payload for _, secret in secrets):
+        payload = b"" if named else pack_value(value)
+        if named or any(needle[1] in payload for needle in secrets):
             payload = pack_value(child.load("redact").redacted(value, secrets))
         if len(payload) <= MAX_FRAME:
             return payload
@@ -102,13 +114,19 @@ def _encoded(child: Any, value: dict[str, Any], secrets: list[tuple[str, bytes]]
     return pack_value(kept)
 
 
-def _secrets(child: Any) -> list[tuple[str, bytes]]:
+def _secrets(child: Any) -> list[Needle]:
     """The secrets among the variables; few processes have one, and only those load what finds it."""
     names = list(os.environ)
-    if not _hinted(os.fsencode(" ".join(names))):
-        return []
-    found = {name: os.environ.get(name, "") for name in names if _hinted(os.fsencode(name))}
-    secrets: list[tuple[str, bytes]] = child.load("redact").secrets_of(found)
+    text = os.fsencode("=".join(names)).upper().replace(b"=", b" =") + b" "
+    hints = [hint for hint in (*_NAMES, *_PLACES) if hint in text]
+    found = {}
+    for name, shown in zip(names, text.split(b"=")) if hints else ():
+        hinted = [hint for hint in hints if hint in shown]
+        if hinted:
+            value = os.environ.get(name, "")
+            if ("://" in value and "@" in value) or not all(hint in _PLACES for hint in hinted):
+                found[name] = value
+    secrets: list[Needle] = child.load("redact").secrets_of(found) if found else []
     return secrets
 
 

@@ -95,7 +95,7 @@ def _note(child: Any, name: str, value: Any) -> None:
         noted["calls"] += 1
         noted["last"] = value if type(value) is int else _told(value)
     if child.pending and not child.busy:
-        child.guarded("report", "flush_modules")  # programs seed when they have imported what they need
+        child.guarded("report", "flush")  # programs seed when they have imported what they need
 
 
 def last_frames(child: Any) -> list[dict[str, Any]]:

@@ -3,8 +3,9 @@
 Python imports a module `sitecustomize` when it starts, and the recorder puts the directory of this one first on
 PYTHONPATH. The program must not notice. So this file takes its directory off `sys.path` again, lets Python find the
 user's own `sitecustomize` (or fail to find one, exactly as without it), and watches imports where nobody looks: in two
-methods of the standard loader, one of which has to `stat` each source file anyway. An audit hook would be simpler
-and see more, but Python then calls it for each `id()` too, and `copy.deepcopy` takes up to three times as long.
+methods of the standard loader, one of which has to `stat` each source file anyway. `open` is watched by an object in
+its place. An audit hook would be simpler and see more, but Python then calls it for each `id()` too, and
+`copy.deepcopy` takes up to three times as long.
 All else lies in files beside this folder that are loaded when there is something to say, past `sys.modules`.
 """
 
@@ -18,6 +19,7 @@ import time as _time
 os, time = type(sys)("os"), type(sys)("time")  # as they are now: a test that patches `os.open` means its own calls
 vars(os).update(vars(_os))
 vars(time).update(vars(_time))
+_open = open
 
 # All code of this file gets a name that Python leaves out of tracebacks and stack levels, and tracers out of reports.
 sys.modules["_imp"]._fix_co_filename(sys._getframe().f_code, "<frozen importlib._bootstrap>")
@@ -40,8 +42,9 @@ class _Child:
     written = 0.0
     told = False  # whether the second part of the `process` frame is written
     busy = False
-    opened = False  # whether the files that are opened are noted
-    secrets = None  # the values that must not be written, as (name, value)
+    note = None  # notes a file that was opened
+    full = False  # whether more files were opened than are noted
+    secrets = None  # what must not be written, in all its forms
     mapped = ()  # the libraries that were mapped at the end
     load = None  # loads a file by its name below gitrun.child
     guarded = None  # calls a function of such a file with the child; whatever goes wrong there stays there
@@ -50,6 +53,8 @@ class _Child:
         self.member = member
         self.pending = []  # modules that were seen and not yet reported: (name, path, size, mtime_ns)
         self.reported = set()  # the paths of those that were
+        self.noted = {}  # the files that were opened: path -> r or w
+        self.waiting = {}  # those that were not yet reported, as (path, r or w), in order
         self.inherited: frozenset[str] = (
             frozenset()
         )  # after a fork: the names of what the parent has imported, and tells
@@ -70,10 +75,10 @@ def _begin():
         if _write_start(child):
             _note_script(child)
             _watch_imports(child)
+            _lend_package()
             _watch_ends(child)
-            if os.environ.get("GITRUN_RECORD_OPENED") == "yes":
-                child.opened = True
-                child.guarded("opened", "watch")
+            if os.environ.get("GITRUN_RECORD_OPENED") != "no":
+                _watch_files(child)
 
 
 def _loader(child):
@@ -90,7 +95,7 @@ def _loader(child):
                 sys.modules["_imp"]._fix_co_filename(code, "<gitrun child>/private.py")
                 space = {"__name__": first, "__builtins__": __builtins__}
                 exec(code, space)
-                loaded.append(space["make_loader"](folder, child.path_at_start, {"os": os, "time": time}))
+                loaded.append(space["make_loader"](folder, child.path_at_start, {"os": os, "time": time}, _open))
             return loaded[0]("gitrun.child." + name)
         finally:
             child.busy = busy
@@ -197,18 +202,15 @@ def _watch_imports(child):
             return
         pending.append((name, path, found.st_size, found.st_mtime_ns))
         if clock() - child.written > (_LATER if path.startswith(installed) else _SOON):
-            guarded("report", "flush_modules")
+            guarded("report", "flush")
 
     def guarded(file, name, *args):
         child.busy = True  # what we import ourselves is none of the program's
         try:
             getattr(load(file), name)(child, *args)
-        except RecursionError:
-            pass  # the program is as deep as it can be: another time
         except Exception as problem:
-            if not _ours(problem):
-                raise  # a signal's handler that ran just now, in the middle of our lines
-            _give_up(child, problem)
+            if not _handled(child, problem):
+                raise
         finally:
             child.busy = False
 
@@ -243,10 +245,44 @@ def _watch_imports(child):
         create_module(None, sys.__spec__)
 
 
-def _take_place(home, name, function):
+def _lend_package():
+    """Has `import gitrun` find this very package where nothing else has one: it may be installed for itself alone."""
+    external = sys.modules["_frozen_importlib_external"]
+    package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    find = vars(external.PathFinder)["find_spec"].__func__
+
+    def find_spec(cls, fullname, path=None, target=None):
+        found = find(cls, fullname, path, target)
+        if found is None and fullname == "gitrun" and path is None and not _is_found_behind(cls, fullname):
+            place, within = package + "/__init__.py", [package]
+            return external.spec_from_file_location(fullname, place, submodule_search_locations=within)
+        return found
+
+    find_spec.__doc__ = find.__doc__
+    _take_place(external.PathFinder, "find_spec", find_spec, classmethod)
+
+
+def _is_found_behind(finder, name):
+    """Whether one of the finders that are asked after `finder` has the module."""
+    finders = list(sys.meta_path)
+    behind = finders[finders.index(finder) + 1 :] if finder in finders else []
+    return any(hasattr(other, "find_spec") and other.find_spec(name, None) is not None for other in behind)
+
+
+def _take_place(home, name, function, kind=None):
     before = getattr(home, name)
     function.__module__, function.__name__, function.__qualname__ = before.__module__, name, before.__qualname__
-    setattr(home, name, function)
+    setattr(home, name, kind(function) if kind else function)
+
+
+def _handled(child, problem):
+    """Whether an exception is our own affair; else a signal's handler raised it now, in the middle of our lines."""
+    if isinstance(problem, RecursionError):
+        return True  # the program is as deep as it can be: another time
+    if not _ours(problem):
+        return False
+    _give_up(child, problem)
+    return True
 
 
 def _ours(problem):
@@ -255,6 +291,48 @@ def _ours(problem):
     while trace.tb_next is not None:
         trace = trace.tb_next
     return trace.tb_frame.f_code.co_filename.startswith(("<frozen importlib", "<gitrun"))
+
+
+# -- files
+
+
+def _watch_files(child):
+    """Puts an object in the place of `open` that the program can tell from it by its type alone."""
+    if getattr(sys.flags, "warn_default_encoding", 0):
+        return  # its warnings name the line that called `open`, which would be ours
+    homes = sys.modules["builtins"], sys.modules["io"]  # and not _io, whose `open` imports call
+
+    def open(*args, **kwargs):
+        file = _open(*args, **kwargs)
+        if child.path != "":
+            try:
+                (child.note or child.load("opened").start(child))(args, kwargs, file)
+            except Exception as problem:
+                if not _handled(child, problem):
+                    raise
+        return file
+
+    open.__code__ = open.__code__.replace(co_filename="<gitrun child>/open")  # for who reads a traceback
+
+    class Open:
+        __slots__ = ("__weakref__",)
+        __doc__, __module__, __wrapped__ = _open.__doc__, "io", _open  # where pickle looks for it
+        __class__ = property(lambda _: type(_open))
+        __call__ = staticmethod(open)  # and the object is no function, which a class would make a method of
+
+        def __repr__(self):
+            return repr(_open)
+
+        def __reduce__(self):
+            return "open"
+
+        def __getattr__(self, name):
+            return getattr(_open, name)
+
+    instead = Open()
+    for home in homes:
+        if home.open is _open:
+            home.open = instead
 
 
 # -- ends: exit, os._exit, fork
@@ -282,8 +360,8 @@ def _watch_ends(child):
 
     def before_fork():
         child.forks += 1
-        if child.pending and not child.busy:
-            child.guarded("report", "flush_modules")
+        if (child.pending or child.waiting) and not child.busy:
+            child.guarded("report", "flush")
 
     def in_child():
         if child.path != "":
@@ -291,6 +369,7 @@ def _watch_ends(child):
         child.told, child.busy, child.start_method = False, False, "fork"
         child.forked_ns, child.inherited = time.time_ns(), frozenset(sys.modules)
         del child.pending[:]  # the parent's to tell
+        child.waiting.clear()
 
     atexit.register(finish)
     os.register_at_fork(before=before_fork, after_in_child=in_child)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import subprocess
 import sys
+import urllib.parse
 from collections.abc import Callable
 from pathlib import Path
 
@@ -169,6 +172,35 @@ def test_no_secret_is_written(twice: Twice, run: Path, python: str) -> None:
     assert b"<secret:HF_TOKEN>" in written and b"<secret:password>" in written
 
 
+@EACH_PYTHON
+def test_no_form_of_a_secret_is_written(twice: Twice, run: Path, work: Path, python: str) -> None:
+    secret = 'correct/horse "battery"'
+    forms = [
+        base64.b64encode(b"user:" + secret.encode()).decode(),
+        urllib.parse.quote(secret, safe=""),
+        json.dumps(secret),
+        repr([secret, "'"]),
+        base64.b64encode(b"ci:Tr0ub4dor-and-3").decode(),
+        "Tr0ub4dor-and-3",
+    ]
+    result = twice(
+        "import argparse, sys, os\nparser = argparse.ArgumentParser()\n"
+        "parser.add_argument('--hidden', default=os.environ['MY_SECRET'] * 2)\n"
+        "parser.add_argument('words', nargs='*')\nparser.parse_args()\n"
+        "print('binascii' in sys.modules, 'gitrun' in sys.modules)\n",
+        *forms,
+        python=python,
+        MY_SECRET=secret,
+        PIP_INDEX_URL="https://ci:Tr0ub4dor-and-3@example.org/simple",
+    )
+    assert result.child == result.bare and only(result).complete
+    written = reports(run)
+    for form in (secret, *forms):
+        assert form.strip('"[]=').encode()[:-2] not in written
+    for hole in (b"MY_SECRET", b"MY_SECRET.base64", b"MY_SECRET.url", b"MY_SECRET.json", b"url", b"url.base64"):
+        assert b"<secret:" + hole + b">" in written, hole
+
+
 def test_names_that_promise_a_secret() -> None:
     from gitrun.child.redact import is_secret_name
 
@@ -213,21 +245,6 @@ def test_a_config_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         report.write(Child(), {"kind": "config", "framework": "mine", "values": values})
     (process,) = read_observed(str(tmp_path)).processes
     assert process.configs == [{"framework": "mine", "values": {}, "unserialisable": ["*"], "primary": True}] * 4
-
-
-@EACH_PYTHON
-def test_opened_files_where_they_are_asked_for(twice: Twice, work: Path, python: str) -> None:
-    (work / "data.txt").write_text("1")
-    script = (
-        "import os, wave\nopen('data.txt').read(); open('out.txt', 'w').write('x'); os.chdir('/')\n"
-        f"os.close(os.open({str(work / 'data.txt')!r}, os.O_RDONLY)); open(os.dup(0))\n"
-        "try:\n    open('nowhere')\nexcept OSError as problem:\n    print(problem)\n"
-    )
-    result = twice(script, python=python, GITRUN_RECORD_OPENED="yes")
-    assert result.child == result.bare
-    opened = {os.path.basename(path): mode for path, mode in only(result).opened if path.startswith(os.fsencode(work))}
-    assert opened == {b"data.txt": "r", b"out.txt": "w"}
-    assert twice(script, python=python).observed.processes[-1].opened == []
 
 
 def test_a_framework_that_looks_different_is_named(twice: Twice, work: Path) -> None:

@@ -192,7 +192,7 @@ def test_each_way_of_starting(work: Path, run: Path, words: list[str | bytes]) -
 
 
 def test_scripts_with_the_names_of_modules(twice: Twice, work: Path) -> None:
-    for name in ("zlib", "struct", "typing", "re", "json", "report", "hooks", "gitrun", "sitecustomize"):
+    for name in ("zlib", "struct", "binascii", "typing", "re", "json", "report", "hooks", "gitrun", "sitecustomize"):
         (work / f"{name}.py").write_text(f"print('{name} was imported')\n")
     result = twice("import colorsys\nprint('done')\n", HF_TOKEN="very-secret-token")
     same(result)
