@@ -18,6 +18,9 @@ from itertools import pairwise
 
 NO, AUTH, TOKEN, CERTAIN = range(4)  # how sure the name alone makes us, least first
 
+# One of these is in each name that may promise a secret, or it is one of the options `-pw` and `--pw`.
+KEYWORDS = (b"pass", b"secret", b"token", b"key", b"cred", b"auth", b"cookie", b"jwt", b"pwd", b"pat", b"bearer")
+
 _WORDS = r"[A-Z]{2,}(?![a-z])|[A-Z]?[a-z]+|[A-Z]+"
 _CERTAIN_ENDINGS = ("password", "passwd", "passphrase", "secret", "apikey", "accesskey", "privatekey", "secretkey")
 _CERTAIN_WORDS = {
@@ -75,6 +78,15 @@ _DATA_KEYS = {
     "dict", "metric", "random", "rng", "prng",
 }  # fmt: skip
 _TOKEN_LIKE = r"(?:[A-Za-z]{1,8}[-_])?(?=[A-Za-z0-9]*[A-Za-z])(?=(?:[A-Za-z]*[0-9]){2})[A-Za-z0-9]{20,}"
+
+
+def has_keyword(data: bytes) -> bool:
+    """Whether there may be the name of a secret in `data`."""
+    lowered = data.lower()
+    for keyword in KEYWORDS:  # a loop, since a generator costs several times as much for a word of a command line
+        if keyword in lowered:
+            return True
+    return False
 
 
 @lru_cache(maxsize=1 << 12)  # a log says the same few names again and again

@@ -2,15 +2,17 @@
 
 A report lies in the live directory of its owner alone until it is sealed, and what is sealed is redacted once more
 with all that gitrun knows. But a live directory can be copied, and outlive its run. This process has the same
-variables as the recorder, so it needs no list of secrets: it finds the values of variables whose names promise one,
-what stands behind an option or under a key of such a name, tokens of known forms, and passwords in URLs. `re` may
-not be loaded here, and is not needed.
+variables as the recorder, so it needs no list of secrets: it finds the values of variables whose names promise one
+in each form, what stands behind an option or under a key of such a name, tokens of known forms, and passwords in
+URLs. `re` may not be loaded here, and is not needed.
 """
 
 from __future__ import annotations
 
 import os
 from typing import Any, Mapping
+
+from gitrun.child.secret_forms import Needle, all_needles, can_be_looked_for, without
 
 _ALONE = ("password", "passwd", "passphrase", "secret", "apikey", "token", "credential", "credentials", "creds", "jwt",
           "accesskey", "privatekey", "secretkey", "authorization", "cookie", "pat")  # fmt: skip
@@ -23,11 +25,9 @@ _TOKENS = (b"ghp_", b"gho_", b"ghu_", b"ghs_", b"ghr_", b"github_pat_", b"glpat-
 # fmt: on
 _OF_TOKENS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.")
 _TOKEN_BYTES = 20
-_COMMON = ("password", "passw0rd", "postgres", "changeme", "anonymous", "localhost", "username", "training")
-_MIN = 8
 
 
-def redacted(value: dict[str, Any], secrets: list[tuple[str, bytes]]) -> dict[str, Any]:
+def redacted(value: dict[str, Any], secrets: list[Needle]) -> dict[str, Any]:
     """A frame without secrets."""
     if value["kind"] in ("process", "config"):
         value = named(value)
@@ -51,20 +51,22 @@ def is_secret_name(name: str) -> bool:
     return last.endswith(_ALONE) and words[0] not in ("no", "max", "min", "num", "disable", "without")
 
 
-def secrets_of(environ: Mapping[str, str]) -> list[tuple[str, bytes]]:
-    """The secrets among the variables as `(name, value)`, the longest first."""
-    found = []
-    for name, value in list(environ.items()):
-        if len(value) >= _MIN and value.lower() not in _COMMON and is_secret_name(name):
-            found.append((name, os.fsencode(value)))
-    return sorted(found, key=lambda pair: -len(pair[1]))
+def secrets_of(environ: Mapping[str, str]) -> list[Needle]:
+    """What to look for so that no secret among these variables is told."""
+    found = [
+        (os.fsencode(value), name)
+        for name, value in list(environ.items())
+        if can_be_looked_for(value) and is_secret_name(name)
+    ]
+    return all_needles(found, [environ])
 
 
-def replaced(value: Any, secrets: list[tuple[str, bytes]]) -> Any:
+def replaced(value: Any, secrets: list[Needle]) -> Any:
     """`value` with each secret in its texts replaced by its placeholder."""
     if isinstance(value, bytes):
-        for name, secret in secrets:
-            value = value.replace(secret, placeholder(name).encode())
+        for needle in secrets:
+            if needle[1] in value:
+                value = without(value, needle, placeholder(needle[2]).encode())
         return value
     if isinstance(value, str):
         return os.fsdecode(replaced(os.fsencode(value), secrets))

@@ -15,8 +15,11 @@ import select
 import struct
 import time
 from collections import deque
+from collections.abc import Mapping
 from typing import NamedTuple, NoReturn
 
+from gitrun.capture.secrets import Redactor
+from gitrun.recording.job import Job
 from gitrun.recording.redaction import Output, Redaction
 from gitrun.recording.ring import Ring
 from gitrun.recording.spool import TAIL_BYTES, Spool
@@ -28,6 +31,14 @@ _PIECE_BYTES = 1 << 16  # what is looked through before the next look at what co
 _MESSAGES = MESSAGE.size * 1000
 _TAIL_S = 1.0  # how old the end of a console may be on the disk
 _UNKEPT = -1  # the time of output that is only looked at
+
+
+def scribe_for(job: Job, variables: Mapping[str, str]) -> "Scribe":
+    """The scribe of a command with these variables; what its words alone make a secret is one in its output, too."""
+    redactor = Redactor(variables, os.environ)
+    redactor.learn(job.command)
+    spool = Spool(job.member, job.console_max, job.free_space_floor)
+    return Scribe(spool, Redaction(redactor.text, redactor.values))
 
 
 class Scribe:
