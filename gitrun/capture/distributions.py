@@ -2,27 +2,23 @@
 
 importlib.metadata costs more to import than everything here takes to run, and would describe gitrun's own
 environment. What identifies a distribution's content is its RECORD, whose raw bytes differ between installers;
-the canonical digest below is equal for pip, uv, hard links and copies.
+its canonical digest (record_file) is equal for pip, uv, hard links and copies.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
-from bisect import bisect_left
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from gitrun.capture.facts import clean_text, file_marks, read_start, text_path, unwaiting
+from gitrun.capture.facts import clean_text, file_marks, read_start, text_path
+from gitrun.capture.record_file import BadRecord, canonical_record, normalised, read_record
 from gitrun.capture.secret_formats import redact_formats
 
 METADATA_BYTES = 16 << 10
-MAX_RECORD_BYTES = 64 << 20
 Memory = dict[str, list[Any]]
 """For each metadata directory its marks and its RECORD's, the distribution read from it, what was missing."""
-_BOOKKEEPING = (b"/INSTALLER", b"/REQUESTED", b"/RECORD", b"/direct_url.json")
 
 
 class Installed(NamedTuple):
@@ -95,57 +91,6 @@ def _recall(directory: bytes, memory: Memory) -> list[Any]:
     return [marks, _read(directory, problems), problems]
 
 
-def normalised(name: str) -> str:
-    """A distribution's name as packaging compares it."""
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def canonical_record(data: bytes) -> str:
-    """sha256 over the sorted (path, hash, size) of a RECORD without what depends on the installer.
-
-    Left out are *.pyc, the bookkeeping of installers and whatever lies outside site-packages (scripts, whose
-    first line names the environment). An entry is `path,hash,size` without quotes and LF; sorted by bytes.
-    """
-    data = _unquoted(data) if b'"' in data else data
-    data = data.replace(b"\r\n", b"\n") if b"\r" in data else data
-    lines = data.split(b"\n")
-    # an environment has some 100,000 lines, so the tests of each are the cheapest there are
-    if (compiled := data.count(b".pyc,")) == data.count(b".pyc,,\n"):
-        lines = [line for line in lines if line[-6:] != b".pyc,,"] if compiled else lines
-    else:
-        lines = [line for line in lines if b".pyc," not in line]
-    lines.sort()
-    for begin, end in ((b"", b"\0"), (b"../", b"..0"), (b"/", b"0")):  # what has a beginning lies together
-        del lines[bisect_left(lines, begin) : bisect_left(lines, end)]
-    for line in _lines_with(b".dist-info/", data):
-        at = bisect_left(lines, line)
-        while at < len(lines) and lines[at] == line and _is_bookkeeping(line):
-            del lines[at]
-    return hashlib.sha256(b"".join([line + b"\n" for line in lines])).hexdigest()
-
-
-def _lines_with(part: bytes, data: bytes) -> Iterator[bytes]:
-    """The few lines that hold `part`."""
-    at = data.find(part)
-    while at >= 0:
-        end = data.find(b"\n", at)
-        end = len(data) if end < 0 else end
-        yield data[data.rfind(b"\n", 0, at) + 1 : end]
-        at = data.find(part, end)
-
-
-def _is_bookkeeping(line: bytes) -> bool:
-    path = line.rsplit(b",", 2)[0]
-    return path.endswith(_BOOKKEEPING) or b".dist-info/uv_" in path
-
-
-def _unquoted(data: bytes) -> bytes:
-    import csv  # only for the rare RECORD that quotes a path with a comma
-
-    rows = csv.reader(data.decode("utf-8", "surrogateescape").splitlines())
-    return "\n".join(",".join(row) for row in rows).encode("utf-8", "surrogateescape")
-
-
 def _metadata_directories(site: bytes, problems: list[str]) -> tuple[list[bytes], list[bytes]]:
     """The metadata directories of a site, and the source directories that setuptools' old links lead to."""
     try:
@@ -194,19 +139,9 @@ def _read(directory: bytes, problems: list[str]) -> dict[str, Any] | None:
 
 
 def _record(directory: bytes, shown: str, problems: list[str]) -> str | None:
-    path = directory + b"/RECORD"
     try:
-        with open(path, "rb", buffering=0, opener=unwaiting) as file:
-            data = file.read(MAX_RECORD_BYTES + 1) or b""
-    except OSError as problem:
-        problems.append(f"environment: {shown}: RECORD: {problem.strerror}")
-        return None
-    if len(data) > MAX_RECORD_BYTES:
-        problems.append(f"environment: {shown}: RECORD is larger than {MAX_RECORD_BYTES} bytes")
-        return None
-    try:
-        return canonical_record(data)
-    except Exception as problem:  # csv.Error among others; it is not worth importing csv to name it
+        return canonical_record(read_record(directory))
+    except BadRecord as problem:
         problems.append(f"environment: {shown}: RECORD: {problem}")
         return None
 

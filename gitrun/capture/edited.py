@@ -5,7 +5,8 @@ Size and presence of every listed file are compared each time; contents are hash
 the youngest file first, because an edit makes a file young. What was hashed once is remembered by the file's size,
 time and inode, so that a later look goes on where this one stopped and soon has nothing left to hash.
 
-A look takes seconds in a large environment: it belongs beside a running command.
+A look takes seconds in a large environment: it belongs beside a running command. What a run loaded is a small part of
+it, and is compared by itself (edited_loaded).
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ import heapq
 import os
 import stat
 import time
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from gitrun.capture.facts import text_path, unwaiting
 from gitrun.capture.hash_memory import HashMemory
-from gitrun.capture.site_files import Row, conda_files, list_site, unowned_files
+from gitrun.capture.record_file import Row
+from gitrun.capture.site_files import conda_files, list_site, unowned_files
 
 MOST_NAMED = 2000
 CHUNK_BYTES = 1 << 20
@@ -58,25 +61,35 @@ class _File(NamedTuple):
 
 
 def check_installed(
-    sites: list[bytes], seconds: float = 2.0, hashed_bytes: int = 1 << 30, cache_dir: str | None = None
+    sites: list[bytes],
+    seconds: float = 2.0,
+    hashed_bytes: int = 1 << 30,
+    cache_dir: str | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Installed:
     """Compares what lies in `sites` with what their distributions list.
 
-    `seconds` and `hashed_bytes` bound the hashing; `cache_dir` None remembers nothing.
+    `seconds` and `hashed_bytes` bound the hashing; `cache_dir` None remembers nothing. Once `stop` says so, the rest
+    is left out, and what comes back is worth nothing.
     """
-    sites = _distinct(sites)
-    check = _Check(seconds, hashed_bytes, HashMemory(sites, cache_dir))
+    sites = distinct(sites)
+    check = Comparison(seconds, hashed_bytes, HashMemory(sites, cache_dir), stop)
     for site in sites:
         check.look_at(site)
     check.compare()
     return check.result()
 
 
-class _Check:
-    def __init__(self, seconds: float, hashed_bytes: int, memory: HashMemory) -> None:
+class Comparison:
+    """One look: `look_at` directories or `add` single files, then `compare`, then `result`."""
+
+    def __init__(
+        self, seconds: float, hashed_bytes: int, memory: HashMemory, stop: Callable[[], bool] = lambda: False
+    ) -> None:
         self._seconds = seconds
         self._bytes_left = hashed_bytes
         self._memory = memory
+        self._stop = stop
         self._look_until = time.monotonic() + LOOK_FACTOR * seconds
         self._files: list[_File] = []
         self._conda: dict[bytes, dict[bytes, str | None] | None] = {}
@@ -94,21 +107,16 @@ class _Check:
         below = site + b"/"
         has_conda = os.path.isdir(os.path.join(site, b"../../../conda-meta"))
         for at, row in enumerate(listing.rows):
-            if at % 1000 == 999 and time.monotonic() > self._look_until:
+            if at % 1000 == 999 and (self._stop() or time.monotonic() > self._look_until):
                 self._problems.append(f"environment: {text_path(site)}: not all files were looked at in time")
                 break
             if has_conda and row.path.startswith(b"../"):
                 continue  # conda moves what a RECORD has outside of site-packages
-            try:
-                facts = os.stat(row.path if row.path[:1] == b"/" else below + row.path)
-            except (FileNotFoundError, NotADirectoryError):
-                self._tell(site, row, "missing", None, None)
-            except (OSError, ValueError):
-                self._unreadable += 1
-            else:
-                self._files.append(_File(site, row, facts))
+            self.add(site, row, row.path if row.path[:1] == b"/" else below + row.path)
         if os.path.basename(site) not in (b"site-packages", b"dist-packages") or site.startswith(b"/usr/lib"):
             return  # a directory of the user's own is source; Debian keeps its lists elsewhere
+        if self._stop():
+            return
         unowned = unowned_files(site, listing, self._look_until)
         if not unowned.whole:
             self._problems.append(f"environment: {text_path(site)}: not all files were looked for in time")
@@ -118,6 +126,17 @@ class _Check:
         room = max(MOST_NAMED - len(self._unowned), 0)
         self._unowned += (_describe(site, path) for path in paths[:room])
         self._unnamed += len(paths[room:])
+
+    def add(self, site: bytes, row: Row, path: bytes) -> None:
+        """Stats one listed file, whose absolute path this is."""
+        try:
+            facts = os.stat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            self.tell(site, row, "missing", None)
+        except (OSError, ValueError):
+            self._unreadable += 1
+        else:
+            self._files.append(_File(site, row, facts))
 
     def compare(self) -> None:
         """Hashes what was never hashed: first what is known to differ, then the youngest."""
@@ -134,20 +153,20 @@ class _Check:
             elif is_regular and (has_digest or file.is_resized):
                 pending.append((not file.is_resized, -file.facts.st_mtime_ns, file.row.path, at))
             elif not is_regular:
-                self._tell(file.site, file.row, "changed", None, None)
+                self.tell(file.site, file.row, "changed", None)
         heapq.heapify(pending)  # most of a long list may never be reached
         deadline = time.monotonic() + self._seconds
         while pending:
             at = heapq.heappop(pending)[3]
             file = self._files[at]
-            if not file.is_resized and time.monotonic() > deadline:
+            if self._stop() or (not file.is_resized and time.monotonic() > deadline):
                 break
             found = self._hash(file, deadline)
             if found is not None:
                 self._memory.keep(file.site, file.row, file.facts, found)
                 self._conclude(file, found)
             elif file.is_resized:
-                self._tell(file.site, file.row, "changed", file.facts.st_size, None)
+                self.tell(file.site, file.row, "changed", file.facts.st_size)
         self._memory.close()
 
     def _conclude(self, file: _File, found: str) -> None:
@@ -155,7 +174,7 @@ class _Check:
         has_digest = _is_digest(file.row.digest)
         self._hashed += has_digest
         if file.is_resized or (found and has_digest):
-            self._tell(file.site, file.row, "changed", file.facts.st_size, found)
+            self.tell(file.site, file.row, "changed", file.facts.st_size, found)
 
     def _hash(self, file: _File, deadline: float) -> str | None:
         """Empty where a file has the listed hash, else its own as hex; None where it was not read to its end."""
@@ -182,7 +201,8 @@ class _Check:
         right = base64.urlsafe_b64encode(digest.digest()).rstrip(b"=") == expected.rstrip(b"=")
         return "" if right else f"{digest.name}:{digest.hexdigest()}"
 
-    def _tell(self, site: bytes, row: Row, state: str, size: int | None, found: str | None) -> None:
+    def tell(self, site: bytes, row: Row, state: str, size: int | None, found: str | None = None) -> None:
+        """Names a file that is not as listed; `found` is the hash it has instead."""
         sha256 = found.removeprefix("sha256:") if found and found.startswith("sha256:") else None
         facts = {"distribution": row.distribution, "path": text_path(row.path), "state": state}
         self._edited.append((site, {**facts, "bytes": size, "sha256": sha256}))
@@ -241,7 +261,7 @@ def _describe(site: bytes, path: bytes) -> dict[str, Any]:
     return facts
 
 
-def _distinct(sites: list[bytes]) -> list[bytes]:
+def distinct(sites: list[bytes]) -> list[bytes]:
     """Existing directories, each once (lib64 is often a link to lib)."""
     found: dict[tuple[int, int], bytes] = {}
     for site in sites:

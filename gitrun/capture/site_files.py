@@ -9,30 +9,18 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from gitrun.capture.distributions import MAX_RECORD_BYTES, normalised
 from gitrun.capture.facts import read_start, text_path
+from gitrun.capture.record_file import MAX_RECORD_BYTES, BadRecord, Row, is_bookkeeping, name_of, read_record, rows_of
 
 MOST_ROWS = 1_000_000
 MOST_META_BYTES = 64 << 20
 _METADATA = (b".dist-info", b".egg-info", b".egg", b".egg-link")
-# Rewritten by installers after the fact, or by Python.
-_BOOKKEEPING = re.compile(rb"(?:\A|/)[^/]*\.dist-info/(?:INSTALLER|REQUESTED|RECORD|direct_url\.json|uv_[^/]*)\Z")
 # Made with every environment, by virtualenv, uv and Python itself.
 _MADE = frozenset((b"_virtualenv.py", b"_virtualenv.pth", b"README.txt"))
-
-
-class Row(NamedTuple):
-    """One file by a RECORD: `path` as it stands there, `digest` like `sha256=…` or empty, `size` -1 where not given."""
-
-    distribution: str
-    path: bytes
-    digest: bytes
-    size: int
 
 
 class Listing(NamedTuple):
@@ -54,13 +42,13 @@ def list_site(site: bytes, problems: list[str]) -> Listing:
     for name in names:
         if not name.endswith((b".dist-info", b".egg-info")):
             continue
-        distribution = normalised(text_path(name).rpartition(".")[0].partition("-")[0])
-        record = None
-        if name.endswith(b".dist-info"):
-            record = read_start(os.path.join(site, name, b"RECORD"), MAX_RECORD_BYTES)
-        if record is not None:
-            _take(record, distribution, listing, problems)
-        elif not _take_installed(site, name, listing):
+        distribution = name_of(name)
+        try:
+            _take(read_record(os.path.join(site, name)), distribution, listing, problems)
+            continue
+        except BadRecord:
+            pass  # older metadata has none
+        if not _take_installed(site, name, listing):
             tops = read_start(os.path.join(site, name, b"top_level.txt")) or b""
             listing.tops.update(top.partition(b"/")[0] for top in tops.split())
             listing.tops.add(distribution.encode("utf-8", "surrogateescape").replace(b"-", b"_"))
@@ -71,32 +59,22 @@ def list_site(site: bytes, problems: list[str]) -> Listing:
 
 def _take(record: bytes, distribution: str, listing: Listing, problems: list[str]) -> None:
     wrong = 0
-    for line in record.splitlines() if b'"' not in record else _unquoted(record):
-        path, _, rest = line.rpartition(b",")
-        path, _, digest = path.rpartition(b",")
-        if not path or b"\0" in path:
-            wrong += bool(line.strip())
-            continue
-        listing.owned.add(path)
-        if path.endswith(b".pyc") or (b".dist-info/" in path and _BOOKKEEPING.search(path)):
-            continue
-        if rest and not (rest.isdigit() and len(rest) < 20):
-            wrong += 1
-        elif len(listing.rows) < MOST_ROWS:
-            listing.rows.append(Row(distribution, path, digest, int(rest) if rest else -1))
+    try:
+        for path, digest, size in rows_of(record):
+            if not path or b"\0" in path:
+                wrong += bool(path or digest or size)
+                continue
+            listing.owned.add(path)
+            if path.endswith(b".pyc") or (b".dist-info/" in path and is_bookkeeping(path)):
+                continue
+            if size and not (size.isdigit() and len(size) < 20):
+                wrong += 1
+            elif len(listing.rows) < MOST_ROWS:
+                listing.rows.append(Row(distribution, path, digest, int(size) if size else -1))
+    except BadRecord:
+        wrong += 1
     if wrong:
         problems.append(f"environment: {distribution}: {wrong} line(s) of its RECORD cannot be read")
-
-
-def _unquoted(record: bytes) -> Iterator[bytes]:
-    import csv  # only for the rare RECORD that quotes a path with a comma
-
-    rows = csv.reader(record.decode("utf-8", "surrogateescape").splitlines(), strict=True)
-    try:
-        for row in rows:
-            yield ",".join(row).encode("utf-8", "surrogateescape")
-    except csv.Error:
-        yield b"the rest cannot be read"  # counts as one line that has no path
 
 
 def _take_installed(site: bytes, name: bytes, listing: Listing) -> bool:

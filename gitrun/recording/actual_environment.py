@@ -2,7 +2,7 @@
 
 A shell script, `uv run` or a launcher decides by itself which Python starts. What was captured when the command had
 just started was a guess from its words; the first process that reported knows better, and its environment is described
-instead: while the command runs, if it runs long enough, and in any case before the run is sealed.
+instead: while the command runs, as soon as a process has reported, and in any case before the run is sealed.
 """
 
 import os
@@ -13,6 +13,7 @@ from gitrun.capture.imports import started_in, worktree_of
 from gitrun.capture.secrets import Redactor
 from gitrun.files.write import remove_quietly
 from gitrun.model.canonical import encode, path_bytes, path_text
+from gitrun.model.listing import listed
 from gitrun.recording.live import LiveDirectory
 from gitrun.recording.locking import STATE, UNFINISHED
 
@@ -21,11 +22,14 @@ if TYPE_CHECKING:
     from gitrun.capture.observed import Observed, Process
 
 _NATIVES = "native.json"
-_MOST_NAMED = 5
 # Written in Python, and at work in an environment of their own.
 CHOOSERS = frozenset(("conda", "mamba", "poetry", "pipenv", "pdm", "hatch", "tox", "nox", "pipx", "dvc", "pyenv"))
-_NOT_COMPARED = "installed files were not compared: which Python the command chose was known only when it had ended"
-_NOT_LOCKED = "which Python the command chose was known only when it had ended (gitrun lock RUN makes it)"
+_NOT_LOCKED = "which Python the command chose was not known while it was recorded (gitrun lock RUN makes it)"
+
+
+def has_spoken(observed: "Observed") -> bool:
+    """Whether a process has reported that is the program, and no tool which chooses an environment for it."""
+    return any(process.is_introduced and not _is_chooser(process) for process in observed.processes)
 
 
 def find_actual(draft: dict[str, Any], observed: "Observed", gitrun_dir: str) -> "Environment | None":
@@ -53,8 +57,7 @@ def settle_environment(live: LiveDirectory, draft: dict[str, Any], observed: "Ob
     draft["interpreter"] = actual.interpreter
     remove_quietly(os.path.join(live.path, STATE))  # what was locked is the one that was expected
     draft["lock"] = {**UNFINISHED, "reason": _NOT_LOCKED}
-    if (draft.get("process") or {}).pop("installed", None) is not None:
-        draft["coverage"]["installed"] = [_NOT_COMPARED]
+    draft.setdefault("live", {})["sites"] = [path_text(site) for site in actual.sites]
     return list(map(clean_text, [*actual.problems, *others])) or "complete"
 
 
@@ -80,10 +83,9 @@ def _others(observed: "Observed") -> list[str]:
     prefixes = {prefix for prefix in found if isinstance(prefix, bytes) and prefix != process.start.get("prefix")}
     if not prefixes:
         return []
-    named = ", ".join(sorted(path_text(prefix) for prefix in prefixes)[:_MOST_NAMED])
-    more = f" and {len(prefixes) - _MOST_NAMED} more" if len(prefixes) > _MOST_NAMED else ""
+    named = listed(sorted(path_text(prefix) for prefix in prefixes))
     words = "environment: Python processes of other environments took part, which are not described"
-    return [clean_text(f"{words}: {named}{more}")]
+    return [clean_text(f"{words}: {named}")]
 
 
 def describe_libraries(live: LiveDirectory, draft: dict[str, Any], observed: "Observed", redactor: Redactor) -> Any:

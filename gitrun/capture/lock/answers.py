@@ -7,21 +7,18 @@ for ten minutes as well, or every run on a machine without network would be held
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
+from gitrun.capture.derived import Derived
 from gitrun.capture.lock.running import GivenUp
 from gitrun.errors import GitrunError
 from gitrun.files.locks import FileLock
-from gitrun.files.write import make_dirs, write_file
 
 VERSION = 1
 FAILED_S = 600.0
-MAX_BYTES = 64 << 20
 _WAIT_S = 0.1
 
 
@@ -38,7 +35,11 @@ class Answers:
     """The cache of one archive; `directory` None, or one whose parent is gone, caches nothing."""
 
     def __init__(self, directory: str | None) -> None:
-        self._directory = directory if directory and os.path.isdir(os.path.dirname(directory)) else None
+        if not directory or not os.path.isdir(os.path.dirname(directory)):
+            directory = None
+        self._resolved = Derived(directory, "resolved", VERSION)
+        self._asking = Derived(directory, "resolving", VERSION)
+        self._locked = Derived(directory, "locked", VERSION)
 
     def resolution(
         self,
@@ -53,8 +54,6 @@ class Answers:
 
         Raises GivenUp when `stop` says so.
         """
-        if self._directory is None:
-            return resolve()
         names = set(asked)
         if found := self._known(digest, names, again):
             return found
@@ -66,7 +65,7 @@ class Answers:
             if found := self._known(digest, names, again):  # by whoever had the lock
                 return found
             done = resolve()
-            self._write(self._path("resolved", digest), {"at": time.time(), **done._asdict()})
+            self._resolved.write(digest.encode(), {"at": time.time(), **done._asdict()})
             return done
         finally:
             if lock is not None:
@@ -74,7 +73,7 @@ class Answers:
 
     def outcome(self, key: str) -> dict[str, Any] | None:
         """What `keep_outcome` kept under this key."""
-        fields = self._read(self._path("locked", key)) if self._directory else None
+        fields = self._locked.read(key.encode())
         kinds = {"lock": dict, "pylock": str | None, "problems": list, "vendored": list}
         if fields is None or not all(isinstance(fields.get(name), kind) for name, kind in kinds.items()):
             return None
@@ -82,11 +81,10 @@ class Answers:
 
     def keep_outcome(self, key: str, outcome: dict[str, Any]) -> None:
         """Keep a finished lock."""
-        if self._directory:
-            self._write(self._path("locked", key), outcome)
+        self._locked.write(key.encode(), outcome)
 
     def _known(self, digest: str, names: set[str], again: bool) -> Resolution | None:
-        fields = self._read(self._path("resolved", digest))
+        fields = self._resolved.read(digest.encode())
         if fields is None:
             return None
         try:
@@ -98,29 +96,11 @@ class Answers:
             return found if recent and not again else None
         return found if names <= found.packages.keys() | set(found.missing) else None
 
-    def _path(self, kind: str, key: str) -> str:
-        assert self._directory is not None
-        return os.path.join(self._directory, f"{kind}-{hashlib.sha256(f'{VERSION} {key}'.encode()).hexdigest()[:32]}")
-
     def _lock(self, digest: str) -> FileLock | None:
-        assert self._directory is not None
-        try:
-            make_dirs(self._directory)
-            return FileLock(self._path("resolving", digest))
-        except GitrunError:
+        path = self._asking.path(digest.encode())
+        if path is None or not self._asking.make_directory():
             return None  # without a cache everybody asks
-
-    def _read(self, path: str) -> dict[str, Any] | None:
         try:
-            with open(path, "rb") as file:
-                fields = json.loads(file.read(MAX_BYTES))
-        except (OSError, ValueError, RecursionError):
-            return None  # a cache that cannot be read is a cache that is empty
-        return fields if isinstance(fields, dict) else None
-
-    def _write(self, path: str, fields: dict[str, Any]) -> None:
-        try:
-            make_dirs(os.path.dirname(path))
-            write_file(path, json.dumps(fields).encode(), sync=False)
-        except (GitrunError, TypeError):
-            pass  # without a cache the next recording asks again
+            return FileLock(path)
+        except GitrunError:
+            return None

@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gitrun.capture.lock.answers import Answers, Resolution
-from gitrun.capture.lock.pins import ARCHIVE, EDITABLE, FILES, INDEX, VCS, Pin, listed, read_pins
+from gitrun.capture.lock.pins import ARCHIVE, EDITABLE, FILES, INDEX, VCS, Pin, read_pins
 from gitrun.capture.lock.pylock import VENDOR, NotValid, encode_pylock, is_same_build, valid_package
 from gitrun.capture.lock.sources import Source, ask_sources
+from gitrun.model.listing import listed
 
 if TYPE_CHECKING:
     from gitrun.capture.lock.vendor import Bundle

@@ -10,13 +10,13 @@ import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from gitrun.capture.distributions import normalised
+from gitrun.capture.record_file import normalised
+from gitrun.model.listing import listed
 
 INDEX, VCS, ARCHIVE, FILES, EDITABLE = "index", "vcs", "archive", "files", "editable"
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _REMOTE = ("http://", "https://")
 _LABEL = re.compile(r"cpu|xpu|cu[0-9]{2,3}|rocm[0-9]+(?:\.[0-9]+)*")
-_MOST_NAMED = 5
 
 
 class Pin(NamedTuple):
@@ -56,13 +56,6 @@ def read_pins(distributions: Iterable[Any]) -> tuple[list[Pin], list[str]]:
             pins.append(pin)
     problems = [f"no name and version that could be locked: {listed(refused)}"] if refused else []
     return sorted(pins, key=lambda pin: pin.name), problems
-
-
-def listed(names: Iterable[str]) -> str:
-    """The first names, and how many more there are."""
-    every = list(names)
-    more = f" and {len(every) - _MOST_NAMED} more" if len(every) > _MOST_NAMED else ""
-    return ", ".join(every[:_MOST_NAMED]) + more
 
 
 def normalised_version(text: Any) -> str | None:

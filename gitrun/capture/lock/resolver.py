@@ -17,11 +17,12 @@ from typing import Any, NamedTuple
 
 from gitrun.capture.lock.answers import Resolution
 from gitrun.capture.lock.indexes import pip_environment, uv_environment
-from gitrun.capture.lock.pins import Pin, listed, normalised_name
+from gitrun.capture.lock.pins import Pin, normalised_name
 from gitrun.capture.lock.places import has_module
 from gitrun.capture.lock.pylock import file_name, sort_files, valid_package
 from gitrun.capture.lock.running import Given, run
 from gitrun.capture.secrets import Redactor
+from gitrun.model.listing import listed
 
 _ROUNDS = 60
 _LIMIT_S = 600.0
@@ -60,10 +61,12 @@ Read = Callable[[bytes], dict[str, dict[str, Any]]]
 
 def resolve(question: Question, stop: Callable[[], bool]) -> Resolution:
     """Asks for all pins; raises GivenUp when `stop` says so."""
-    found = _tool(question)
-    if found is None:
+    if question.tool in ("auto", "uv") and (uv := find_uv(question.environ, question.prefix)):
+        tool, ask, read = _uv(uv, question, stop)
+    elif question.tool in ("auto", "pip") and (pip := _pip_command(question)):
+        tool, ask, read = _pip(pip, question, stop)
+    else:
         return Resolution({}, [], None, "neither uv nor pip was found to resolve it")
-    tool, ask, read = found(question, stop)
     packages: dict[str, dict[str, Any]] = {}
     missing: list[str] = []
     by_label: dict[str | None, list[Pin]] = {}
@@ -140,14 +143,6 @@ def _said(err: str) -> str:
 # -- uv and pip
 
 
-def _tool(question: Question) -> Callable[[Question, Callable[[], bool]], tuple[str, Ask, Read]] | None:
-    if question.tool in ("auto", "uv") and find_uv(question.environ, question.prefix):
-        return _uv
-    if question.tool in ("auto", "pip") and _pip_command(question):
-        return _pip
-    return None
-
-
 def find_uv(environ: Mapping[str, str], prefix: str | None) -> str | None:
     """The uv on PATH, in the environment, or beside gitrun."""
     import shutil
@@ -158,9 +153,7 @@ def find_uv(environ: Mapping[str, str], prefix: str | None) -> str | None:
     return next((found for place in places if (found := shutil.which("uv", path=place))), None)
 
 
-def _uv(question: Question, stop: Callable[[], bool]) -> tuple[str, Ask, Read]:
-    program = find_uv(question.environ, question.prefix)
-    assert program is not None
+def _uv(program: str, question: Question, stop: Callable[[], bool]) -> tuple[str, Ask, Read]:
     environ = uv_environment(question.environ, question.cwd, question.prefix)
     argv = [program, "pip", "compile", "--no-deps", "--format", "pylock.toml", "--no-header", "--quiet"]
     argv += ["--no-progress", "--color", "never", "--no-python-downloads"]
@@ -199,9 +192,7 @@ def _pip_command(question: Question) -> list[str] | None:
     return None
 
 
-def _pip(question: Question, stop: Callable[[], bool]) -> tuple[str, Ask, Read]:
-    command = _pip_command(question)
-    assert command is not None
+def _pip(command: list[str], question: Question, stop: Callable[[], bool]) -> tuple[str, Ask, Read]:
     environ = pip_environment(question.environ, question.prefix)
     argv = [*command, "install", "--dry-run", "--quiet", "--ignore-installed", "--no-deps", "--only-binary", ":all:"]
 

@@ -8,7 +8,6 @@ two runs of one environment vendor the same bytes.
 
 from __future__ import annotations
 
-import csv
 import os
 import re
 import stat
@@ -16,16 +15,15 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-from gitrun.capture.distributions import MAX_RECORD_BYTES, canonical_record
 from gitrun.capture.facts import text_path, unwaiting
 from gitrun.capture.lock.pins import Pin
 from gitrun.capture.lock.places import Place, compress_tags
 from gitrun.capture.lock.running import GivenUp
+from gitrun.capture.record_file import BadRecord, canonical_record, is_bookkeeping, read_record, rows_of
 
 if TYPE_CHECKING:
     from gitrun.store.ingest import Session
 
-_BOOKKEEPING = ("INSTALLER", "REQUESTED", "RECORD", "direct_url.json")
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _PIECE = 1 << 20
 _ENTRY_BYTES = 256  # what a file costs beside its content, about
@@ -59,10 +57,7 @@ def plan_wheel(pin: Pin, place: Place | None) -> Bundle:
     tags = compress_tags(pin.tags)
     if place is None or tags is None:
         raise NotVendored("its files cannot be found" if place is None else "it has no WHEEL file")
-    data = _record(place)
-    if pin.record is not None and canonical_record(data) != pin.record:
-        raise NotVendored("what is installed now is something else")
-    rows = _rows(data)
+    rows = _rows(place, pin)
     metadata = os.fsdecode(place.metadata)
     stem = metadata.removesuffix(".dist-info")
     files, kept = [], []
@@ -71,7 +66,7 @@ def plan_wheel(pin: Pin, place: Place | None) -> Bundle:
         if _is_outside(name):
             if (file := _outside(name, place, stem)) is not None:
                 files.append(file)
-        elif not name.endswith(".pyc") and not _is_bookkeeping(name, metadata):
+        elif not name.endswith(".pyc") and not is_bookkeeping(os.fsencode(name), place.metadata):
             files.append(File(name, os.path.join(place.site, os.fsencode(name))))
             kept.append(row)
     size = 0
@@ -136,23 +131,17 @@ def _pieces(source: IO[bytes], script: bool) -> Iterator[bytes]:
         piece = source.read(_PIECE)
 
 
-def _record(place: Place) -> bytes:
+def _rows(place: Place, pin: Pin) -> list[tuple[str, str, str]]:
     try:
-        with open(os.path.join(place.site, place.metadata, b"RECORD"), "rb", opener=unwaiting) as file:
-            data = file.read(MAX_RECORD_BYTES + 1)
-    except OSError as problem:
-        raise NotVendored(f"RECORD: {problem.strerror}") from problem
-    if len(data) > MAX_RECORD_BYTES:
-        raise NotVendored("its RECORD is too large")
-    return data
-
-
-def _rows(data: bytes) -> list[tuple[str, str, str]]:
-    try:
-        rows = list(csv.reader(data.decode("utf-8", "surrogateescape").splitlines()))
-        return [(row[0], row[1], row[2]) for row in rows if row and row[0]]
-    except (csv.Error, IndexError) as problem:
-        raise NotVendored("its RECORD cannot be read") from problem
+        record = read_record(os.path.join(place.site, place.metadata))
+        if pin.record is not None and canonical_record(record) != pin.record:
+            raise NotVendored("what is installed now is something else")
+        rows = [(os.fsdecode(path), text_path(digest), text_path(size)) for path, digest, size in rows_of(record)]
+    except BadRecord as problem:
+        raise NotVendored(f"RECORD: {problem}") from problem
+    if any(not path and (digest or size) for path, digest, size in rows):
+        raise NotVendored("its RECORD cannot be read")
+    return [row for row in rows if row[0]]
 
 
 def _is_outside(name: str) -> bool:
@@ -181,11 +170,6 @@ def _entry_points(place: Place) -> set[str]:
     except OSError:
         return set()
     return set(re.findall(r"(?m)^\s*([^\s=\[#;]+)\s*=", text))
-
-
-def _is_bookkeeping(name: str, metadata: str) -> bool:
-    directory, _, last = name.rpartition("/")
-    return directory == metadata and (last in _BOOKKEEPING or last.startswith("uv_"))
 
 
 def _size(file: File) -> int:

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from gitrun.capture import edited as room
 from gitrun.capture.edited import Installed, check_installed
 from gitrun.capture.hash_memory import HashMemory
-from gitrun.capture.site_files import Listing, Row, list_site, unowned_files
+from gitrun.capture.record_file import Row
+from gitrun.capture.site_files import Listing, list_site, unowned_files
 
 LONG_AGO = 1_600_000_000
 
