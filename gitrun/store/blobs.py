@@ -61,6 +61,10 @@ class BlobStore:
         digest = _digest(blob)
         return self.holds(digest) or (bool(self.refresh()) and self.holds(digest))
 
+    def can_get(self, blob: str) -> bool:
+        """Whether a pack names the blob, be it one in the trash, which nobody who stores may rely on."""
+        return self.has(blob) or any(reader.find(_digest(blob)) for reader in self._trashed())
+
     def get(self, blob: str) -> bytes:
         """The content of a blob, verified; raises BlobNotFound, DamagedStore or NewerFormat."""
         digest = _digest(blob)
@@ -195,7 +199,7 @@ class BlobStore:
             return False
 
     def _candidates(self, digest: bytes) -> Iterator[PackReader | ScannedPack]:
-        """The pack read last, those the index names, those known, then those that appeared since the last look."""
+        """The pack read last, those the index names, those known, those that appeared since, and the trash."""
         yield from self._recent
         for pack in self._index.find(digest):
             reader = self.pack(pack.name)
@@ -203,6 +207,15 @@ class BlobStore:
                 yield reader
         yield from list(self._known().values())
         yield from [self._packs[name] for name in self.refresh()]
+        yield from self._trashed()
+
+    def _trashed(self) -> Iterator[PackReader | ScannedPack]:
+        """What a collector has moved away and not deleted: where it was killed, a run may need some of it."""
+        trash = os.path.join(self.directory, "trash")
+        for name in _names(trash):
+            reader = self.open_pack(os.path.join(trash, name), name.removesuffix(PACK_SUFFIX))
+            if reader is not None:
+                yield reader
 
 
 class _File:

@@ -9,7 +9,7 @@ pyfastcdc do, the compiled one 200 times as fast.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, Protocol
 
 from gitrun.errors import DamagedStore, GitrunError, NewerFormat
@@ -77,10 +77,20 @@ def read_head(source: Readable, chunking: Chunking) -> bytes:
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-def cut(head: bytes, source: Readable, chunking: Chunking, monitor: Monitor) -> Iterator[memoryview]:
-    """The pieces of a file that is not one blob: its head, then the rest; each is valid until the next is asked for."""
+def cut(
+    head: bytes, source: Readable, chunking: Chunking, monitor: Monitor, edges: Iterable[int] = ()
+) -> Iterator[memoryview]:
+    """The pieces of a file that is not one blob: its head, then the rest; each is valid until the next is asked for.
+
+    A piece ends at every offset of `edges`, which rise.
+    """
     chunker = _chunker(chunking, monitor)
-    for chunk in chunker.cut_stream(_Joined(head, source)):
+    whole, at = _Joined(head, source), 0
+    for edge in edges:
+        for chunk in chunker.cut_stream(_Part(whole, edge - at)):
+            yield chunk.data
+        at = edge
+    for chunk in chunker.cut_stream(whole):
         yield chunk.data
 
 
@@ -97,6 +107,19 @@ class _Joined:
         piece, self._head = self._head[: len(room)], self._head[len(room) :]
         room[: len(piece)] = piece
         return len(piece)
+
+
+class _Part:
+    """The next so many bytes of a file."""
+
+    def __init__(self, whole: _Joined, size: int) -> None:
+        self._whole = whole
+        self._left = size
+
+    def readinto(self, room: memoryview) -> int:
+        count = self._whole.readinto(room[: self._left]) if self._left else 0
+        self._left -= count
+        return count
 
 
 def _chunker(chunking: Chunking, monitor: Monitor) -> Any:

@@ -95,10 +95,9 @@ def collect(
             store.forget(use.name)
         fsync_dir(trash)
         waiting = _wait(session_paths(store.directory), wait_s)
+        _take_back(store, *mark_again())  # also where nothing is deleted now: a run may have been sealed meanwhile
         if waiting:
             return Collected(0, [os.path.basename(path) for path in waiting])
-        blobs, promised = mark_again()
-        _take_back(store, blobs, promised)
         freed = _empty(store) - sum(use.needed for use in rewritten)
         _sweep_tmp(store)
         store.compact_index()

@@ -15,6 +15,7 @@ import hashlib
 import io
 import os
 import stat
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -23,6 +24,7 @@ from gitrun.files.write import create, fsync_dir, make_dirs, remove_quietly, tem
 from gitrun.store.chunking import MAX_BLOB_BYTES, Chunking, Readable, cut, read_head
 from gitrun.store.codecs import Plain
 from gitrun.store.config import load_or_create
+from gitrun.store.layout import find_edges
 from gitrun.store.pack import PackWriter
 from gitrun.store.place import place
 from gitrun.store.sessions import SessionFile
@@ -64,6 +66,11 @@ class Session:
         self._file: PackFile | None = None
         self._failure: GitrunError | None = None
 
+    @property
+    def failed(self) -> bool:
+        """Whether the store refused something, so that nothing more can be put."""
+        return self._failure is not None
+
     def put(self, data: bytes) -> str:
         """Store at most 16 MiB as one blob; its id (hex)."""
         if len(data) > MAX_BLOB_BYTES:
@@ -76,10 +83,11 @@ class Session:
         """Store bytes of any length as a file's content."""
         return self.put_stream(io.BytesIO(data))
 
-    def put_file(self, file: str | bytes | int) -> Content:
+    def put_file(self, file: str | bytes | int, read: Callable[[int], None] | None = None) -> Content:
         """Store a regular file by path or descriptor: as many bytes as it has when it is opened.
 
-        A large one that was stored before, still is, and has not changed since, is not read.
+        A large one that was stored before, still is, and has not changed since, is not read. `read` is called
+        with the length of each piece that was read; what it raises ends this file and not the session.
         """
         try:
             # Without waiting: a FIFO would hold us until somebody writes to it.
@@ -88,13 +96,13 @@ class Session:
                 facts = os.fstat(fd)
                 if not stat.S_ISREG(facts.st_mode):
                     raise GitrunError(f"not a regular file: {file!r}")
-                return self._recall(facts) or self._read_file(source, facts)
+                return self._recall(facts) or self._read_file(source, facts, read)
         except OSError as problem:
             raise from_os_error(problem, "reading a file to store") from problem
 
-    def _read_file(self, source: io.FileIO, facts: os.stat_result) -> Content:
+    def _read_file(self, source: io.FileIO, facts: os.stat_result, read: Callable[[int], None] | None) -> Content:
         clock_ns = self.stat_cache.clock_ns(facts)
-        content = self.put_stream(_Bounded(source, facts.st_size))
+        content = self.put_stream(_Bounded(source, facts.st_size, read), (source.fileno(), facts.st_size))
         if clock_ns:
             after = os.fstat(source.fileno())
             if after.st_size == content.bytes:
@@ -120,17 +128,21 @@ class Session:
         digests = [bytes.fromhex(blob) for blob, _ in content.chunks]
         return all(digest in self._taken or self._store.holds(digest) for digest in digests)
 
-    def put_stream(self, source: Readable) -> Content:
-        """Store everything `source` has to read, one piece in memory at a time."""
+    def put_stream(self, source: Readable, file: tuple[int, int] | None = None) -> Content:
+        """Store everything `source` has to read, one piece in memory at a time.
+
+        `file` is the descriptor and the size of a file with the same bytes, whose layout then helps to cut them.
+        """
         if self._chunking is None:
             self._chunking = load_or_create(self._store.gitrun_dir).chunking
         head = read_head(source, self._chunking)
         if len(head) <= self._chunking.whole_bytes:
             return self._put_whole(head)
+        edges = [] if file is None else find_edges(*file, self._chunking.min_bytes)
         whole = hashlib.sha256()
         chunks: list[tuple[str, int]] = []
         size = 0
-        for piece in cut(head, source, self._chunking, self._store.monitor):
+        for piece in cut(head, source, self._chunking, self._store.monitor, edges):
             whole.update(piece)
             size += len(piece)
             self._workers.hand_copy(piece, chunks, self._chunking.max_bytes)
@@ -316,16 +328,19 @@ class PackFile:
 class _Bounded:
     """At most `size` bytes of a file, however fast it grows."""
 
-    def __init__(self, source: Readable, size: int) -> None:
+    def __init__(self, source: Readable, size: int, read: Callable[[int], None] | None = None) -> None:
         self._source = source
         self._left = size
+        self._tell = read or (lambda length: None)
 
     def read(self, size: int) -> bytes:
         piece = self._source.read(min(size, self._left)) or b""
         self._left -= len(piece)
+        self._tell(len(piece))
         return piece
 
     def readinto(self, room: memoryview) -> int:
         count = self._source.readinto(room[: self._left]) or 0
         self._left -= count
+        self._tell(count)
         return count

@@ -23,7 +23,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from gitrun.errors import DamagedStore, NewerFormat
-from gitrun.files.holder import Here, Process, here, identify, is_alive
+from gitrun.files.holder import LOCAL, Here, Process, filesystem_of, here, identify, is_alive
 from gitrun.files.locks import held_by_other
 from gitrun.files.write import create, fsync_dir, make_dirs, remove_quietly, write_all
 from gitrun.model import canonical
@@ -65,7 +65,7 @@ class SessionFile:
         make_dirs(self._directory)
         self._fd = create(self.path)
         fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        write_all(self._fd, encode_header(_facts(self.name)) + lines)
+        write_all(self._fd, encode_header(_facts(self.name, self._directory)) + lines)
         os.fsync(self._fd)
         fsync_dir(self._directory)
 
@@ -98,7 +98,11 @@ def session_paths(store_dir: str) -> list[str]:
 
 
 def is_over(path: str, place: Here) -> bool:
-    """Whether a session has ended, or its process is proved gone: of this host, boot and namespace, and not there."""
+    """Whether a session has ended, or its process is proved gone.
+
+    Proof is what it is for a live directory: this host, boot and namespace and no such process; or this host after a
+    reboot, on a local file system.
+    """
     try:
         header = read_session(path).header
     except FileNotFoundError:
@@ -106,7 +110,11 @@ def is_over(path: str, place: Here) -> bool:
     if not header:
         return not held_by_other(path)  # killed before its first promise
     known = (header.get("host_id"), header.get("boot_id"), header.get("pid_namespace"))
-    if known != place or not all(known) or held_by_other(path):
+    if not all(known) or known[0] != place.host or held_by_other(path):
+        return False
+    if known[1] != place.boot_id:  # its host was started again; what another host may still use proves nothing
+        return {str(header.get("filesystem")), filesystem_of(path)} <= LOCAL
+    if known[2] != place.pid_namespace:
         return False
     process = header.get("process")
     return isinstance(process, dict) and not is_alive(Process(int(process["pid"]), int(process["start"])))
@@ -141,7 +149,7 @@ def decode_session(data: bytes, path: str) -> Promises:
     return Promises(header, named[b"blob"], named[b"pack"])
 
 
-def _facts(name: str) -> dict[str, Any]:
+def _facts(name: str, directory: str) -> dict[str, Any]:
     """Enough for another process to prove this one dead, or to see that it cannot (as a live header says it)."""
     place = here()
     return {
@@ -152,4 +160,5 @@ def _facts(name: str) -> dict[str, Any]:
         "boot_id": place.boot_id,
         "pid_namespace": place.pid_namespace,
         "process": identify(os.getpid())._asdict(),
+        "filesystem": filesystem_of(directory),
     }

@@ -31,6 +31,25 @@ _HEAD = struct.Struct("<8sI")
 _FACTS = struct.Struct("<QQQqq")
 
 
+def clock(directory: str) -> os.stat_result | None:
+    """The stat of a file that is made now in `directory`, and so the time there; None where none can be made."""
+    try:
+        path = temporary_path(directory)
+        fd = create(path)
+        try:
+            return os.fstat(fd)
+        finally:
+            os.close(fd)
+            remove_quietly(path)
+    except (OSError, GitrunError):
+        return None
+
+
+def settled_before(now: os.stat_result, device: int) -> int:
+    """The time before which a file on `device` must have been written last, for one that is read after `clock()`."""
+    return now.st_mtime_ns if now.st_dev == device else now.st_mtime_ns - _OTHER_CLOCK_NS
+
+
 class StatCache:
     """Values by the stat of the file they were made from, each of a `kind`; never fails."""
 
@@ -58,16 +77,10 @@ class StatCache:
             return 0
         try:
             make_dirs(self._directory)
-            path = temporary_path(self._directory)
-            fd = create(path)
-            try:
-                now = os.fstat(fd)
-            finally:
-                os.close(fd)
-                remove_quietly(path)
         except (OSError, GitrunError):
             return 0  # then nothing is remembered
-        return now.st_mtime_ns if now.st_dev == found.st_dev else now.st_mtime_ns - _OTHER_CLOCK_NS
+        now = clock(self._directory)
+        return 0 if now is None else settled_before(now, found.st_dev)
 
     def put(self, kind: str, found: os.stat_result, clock_ns: int, value: bytes) -> None:
         """Remember a value; `clock_ns` is from before, `found` from after the file was read."""

@@ -54,6 +54,9 @@ class Workers:
 
     def hand_copy(self, piece: Plain, chunks: list[tuple[str, int]], most_bytes: int) -> None:
         """The same with a piece that is valid only now; no piece of its file has more than `most_bytes`."""
+        if len(piece) < _WORTH_A_THREAD_BYTES:
+            self._hand(bytes(piece), chunks, None, None)  # a slot is more than it needs
+            return
         while self._under_way and self._bytes + len(piece) > _UNDER_WAY_BYTES:
             self._take_first()  # which is what frees a slot
         slot = self._free.pop() if self._free else memoryview(bytearray(most_bytes))
@@ -84,8 +87,7 @@ class Workers:
         return encoded
 
     def _hand(self, plain: Plain, chunks: list[tuple[str, int]], digest: bytes | None, slot: memoryview | None) -> None:
-        if len(plain) < _WORTH_A_THREAD_BYTES or self._cores < 2:
-            self.settle()
+        if self._cores < 2 or (len(plain) < _WORTH_A_THREAD_BYTES and not self._under_way):
             self._take(Piece(digest or hashlib.sha256(plain).digest(), plain, None, chunks))
             if slot is not None:
                 self._free.append(slot)

@@ -108,6 +108,7 @@ def main() -> None:
         for measure in (ingest, beside_tools, restore):
             rows += measure(root, mix, args.rounds)
         rows += edits(root, args.mib) + flat(root, args.mib) + small_files(root, args.files, args.rounds)
+        rows.append(("pyfastcdc", cutter(), "compiled"))
     report("store", rows, {what: measured for what, measured, _ in rows}, args.json)
 
 
@@ -227,10 +228,12 @@ def edits(root: Path, mib: int) -> Rows:
         edited[at : at + size // 100 // places] = chance.randbytes(size // 100 // places)
     log = b"".join(log_lines(size // 2, 0))
     grown = log + b"".join(log_lines(size // 4, 1))
+    layers, trained = checkpoints(size, chance)
     cases: list[tuple[str, Any, Any, str]] = [
         (f"fp32, 1 % changed in {places} places: stored again", weights, edited, "at most 15 %"),
         ("777 bytes put before it: stored again", weights, chance.randbytes(777) + weights, "at most 1 %"),
         ("a log grown by half: stored again", log, grown, "at most 36 %"),
+        ("a checkpoint, biases trained (0.1 %): stored again", layers, trained, "at most 2 %"),
     ]
     rows: Rows = []
     for what, before, after, bound in cases:
@@ -243,6 +246,22 @@ def edits(root: Path, mib: int) -> Rows:
         rows.append((what, f"{(stored_bytes(store) - first) / len(after):.1%}", bound))
         shutil.rmtree(store)
     return rows
+
+
+def checkpoints(size: int, chance: random.Random) -> tuple[bytes, bytes]:
+    """Two safetensors files of layers of 4 MiB, each with a bias of 4 KiB, which alone differ."""
+    layers = [(weights, chance.randbytes(4 << 10)) for weights in floats(size, 11, at_once=4 * MIB)]
+    header, at = {}, 0
+    for number, tensors in enumerate(layers):
+        for name, data in zip(("weight", "bias"), tensors, strict=True):
+            where = [at, at + len(data)]
+            header[f"{number}.{name}"] = {"dtype": "F32", "shape": [len(data) // 4], "data_offsets": where}
+            at += len(data)
+    listed = json.dumps(header).encode("ascii")
+    head = len(listed).to_bytes(8, "little") + listed
+    trained = [(weights, chance.randbytes(len(bias))) for weights, bias in layers]
+    before, after = (head + b"".join(b"".join(pair) for pair in each) for each in (layers, trained))
+    return before, after
 
 
 def flat(root: Path, mib: int) -> Rows:
@@ -281,6 +300,13 @@ def small_files(root: Path, count: int, rounds: int) -> Rows:
 
     times = interleaved({"ours": ours, "synced": synced}, 3 * rounds, draw)
     return [(f"{count} files of 4 KiB, fsync each ÷ ours", f"{times['synced'] / times['ours']:.0f}", "at least 20")]
+
+
+def cutter() -> str:
+    """Which of pyfastcdc's two implementations cuts here."""
+    from pyfastcdc import FastCDC
+
+    return "compiled" if FastCDC.__module__.startswith("pyfastcdc.cy") else "in Python, very slow (W020)"
 
 
 def stored_bytes(place: Path) -> int:

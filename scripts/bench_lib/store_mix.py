@@ -33,10 +33,10 @@ def make_mix(path: Path, mib: int) -> None:
             file.write(piece)
 
 
-def floats(size: int, seed: int, nonzero: float = 1.0) -> Iterator[bytes]:
+def floats(size: int, seed: int, nonzero: float = 1.0, at_once: int = _AT_ONCE) -> Iterator[bytes]:
     """`size` bytes of fp32 from a normal distribution of deviation 0.02 (Box and Muller), the rest zeros."""
     while size > 0:
-        count = min(size, _AT_ONCE) // 4
+        count = min(size, at_once) // 4
         first, second, kept = (pc.random(count, initializer=seed * 1_000_003 + size + n) for n in (0, 1, 2))
         radius = pc.sqrt(pc.multiply(pc.ln(pc.subtract(1.0, first)), -2.0))
         normal = pc.multiply(pc.multiply(radius, pc.cos(pc.multiply(second, 6.283185307179586))), 0.02)

@@ -98,8 +98,8 @@ def test_a_file_that_is_written_to_while_it_is_read_is_not_remembered(
     with store.session() as session:
         real = session.put_stream
 
-        def meanwhile(source: object) -> object:
-            content = real(source)  # type: ignore[arg-type]
+        def meanwhile(*words: object) -> object:
+            content = real(*words)  # type: ignore[arg-type]
             with open(file, "r+b") as other:
                 other.write(b"changed")
             return content
