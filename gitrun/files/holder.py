@@ -7,6 +7,9 @@ whoever finds one compares. A pid alone is reused: a process is known by its pid
 import os
 from typing import NamedTuple
 
+# File systems that one kernel owns: what was mounted before a reboot was not mounted by anybody else.
+LOCAL = frozenset("ext2 ext3 ext4 xfs btrfs f2fs zfs jfs reiserfs bcachefs nilfs2 tmpfs ramfs overlay ecryptfs".split())
+
 
 class Process(NamedTuple):
     """One process: `start` is its start time in clock ticks since boot."""
@@ -73,6 +76,29 @@ def here() -> Here:
     except OSError:
         namespace = ""
     return Here(host, boot_id, namespace)
+
+
+def filesystem_of(path: str) -> str:
+    """The kind of file system a path lies on, as /proc/self/mountinfo names it; empty where it does not say."""
+    try:
+        device = os.stat(path).st_dev
+        with open("/proc/self/mountinfo", "rb") as file:
+            lines = file.read().splitlines()
+    except OSError:
+        return ""
+    number = b"%d:%d" % (os.major(device), os.minor(device))
+    path_bytes = os.fsencode(os.path.realpath(path))
+    best, kind = -1, b""
+    for line in lines:
+        fields, _, rest = line.partition(b" - ")
+        words = fields.split()
+        # btrfs and overlay give files another device than their mount has: then the longest mount point counts
+        point = words[4].replace(b"\\040", b" ")
+        inside = path_bytes == point or path_bytes.startswith(point.rstrip(b"/") + b"/")
+        rank = len(point) + (1 << 16 if words[2] == number else 0) if inside else -1
+        if rank >= best >= -1 and rank >= 0:
+            best, kind = rank, rest.split()[0]
+    return kind.decode("utf-8", "replace")
 
 
 def _read(path: str) -> str:

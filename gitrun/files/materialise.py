@@ -16,12 +16,14 @@ import errno
 import os
 from collections.abc import Callable, Iterable
 from types import TracebackType
+from typing import Self
 
 from gitrun.errors import DestinationExists, GitrunError, HostilePath, from_os_error
 from gitrun.files.names import check_component, check_path, show
 from gitrun.files.write import write_all
 
-_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+Content = bytes | Iterable[bytes | memoryview]
+NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN_DIRECTORIES = 100
 _GIT_MODES = {0o100644: 0o666, 0o100755: 0o777}
@@ -35,6 +37,8 @@ class Materialiser:
     one (this process's own when None). `finish()` completes the tree.
     """
 
+    _alone = True  # nothing else may be in the root
+
     def __init__(self, root: str, mtime_ns: int, umask: int | None = None) -> None:
         self.root = root
         self._times = (mtime_ns, mtime_ns)
@@ -43,11 +47,11 @@ class Materialiser:
         self._links: list[tuple[bytes, bytes]] = []
         self._files: list[bytes] = []
         self._made: dict[bytes, None] = {}  # in the order of making, parents first
-        self._made_root, self._root_fd = _open_root(root)
+        self._made_root, self._root_fd = _open_root(root, self._alone)
         self._open: dict[bytes, int] = {}
         self._last_parent, self._last_fd = b"", self._root_fd
 
-    def file(self, path: bytes, mode: int, content: bytes | Iterable[bytes | memoryview]) -> None:
+    def file(self, path: bytes, mode: int, content: Content) -> None:
         """Write one file; `mode` is Git's (100644, 100755: under the umask) or exact permission bits."""
         parent, slash, name = path.rpartition(b"/")
         check_component(name)
@@ -57,22 +61,9 @@ class Materialiser:
         wanted = _GIT_MODES.get(mode)
         wanted = mode & 0o777 if wanted is None else wanted & ~self._umask
         try:
-            fd = os.open(name, _NEW_FILE, wanted, dir_fd=at)
-            self._files.append(path)
-            try:
-                if isinstance(content, bytes):
-                    if content:
-                        write_all(fd, content)
-                else:
-                    for piece in content:
-                        write_all(fd, piece)
-                if wanted & self._process_umask:
-                    os.fchmod(fd, wanted)
-                os.utime(fd, ns=self._times)
-            finally:
-                os.close(fd)
+            self._create(path, at, name, wanted, content)
         except OSError as problem:
-            raise _explain(problem, path) from problem
+            raise self._explain(problem, path) from problem
 
     def symlink(self, path: bytes, target: bytes) -> None:
         """Remember a link, made by `finish()` with the recorded target as it is, wherever it points."""
@@ -96,11 +87,12 @@ class Materialiser:
                 self._files.append(path)
                 os.utime(name, ns=self._times, dir_fd=at, follow_symlinks=False)
             except OSError as problem:
-                raise _explain(problem, path) from problem
+                raise self._explain(problem, path) from problem
         self._links = []
         for path in self._made:
             os.utime(self._directory(path), ns=self._times)
-        os.utime(self._root_fd, ns=self._times)
+        if self._alone or self._made_root:
+            os.utime(self._root_fd, ns=self._times)
         self.close()
 
     def take_back(self) -> None:
@@ -122,7 +114,7 @@ class Materialiser:
             os.close(self._root_fd)
             self._last_fd = self._root_fd = -1
 
-    def __enter__(self) -> Materialiser:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -132,6 +124,38 @@ class Materialiser:
             if problem is not None:
                 self.take_back()
             self.close()
+
+    def _create(self, path: bytes, at: int, name: bytes, mode: int, content: Content) -> None:
+        """Make a file of its content in the directory behind `at`."""
+        fd = os.open(name, NEW_FILE, mode, dir_fd=at)
+        self._files.append(path)
+        self._fill(fd, mode, content)
+
+    def _fill(self, fd: int, mode: int, content: Content) -> None:
+        """Write a new file, give it its mode and time, close it."""
+        try:
+            if isinstance(content, bytes):
+                if content:
+                    write_all(fd, content)
+            else:
+                for piece in content:
+                    write_all(fd, piece)
+            if mode & self._process_umask:
+                os.fchmod(fd, mode)
+            os.utime(fd, ns=self._times)
+        finally:
+            os.close(fd)
+
+    def _mkdir(self, path: bytes, at: int, name: bytes, mode: int) -> bool:
+        """Make a directory; whether it is ours."""
+        os.mkdir(name, mode, dir_fd=at)
+        self._made[path] = None
+        return True
+
+    def _explain(self, problem: OSError, path: bytes) -> GitrunError:
+        if problem.errno == errno.EEXIST:
+            return HostilePath(f"two names of this tree are one file here; the second: {show(path)}")
+        return from_os_error(problem, f"writing {show(path)}")
 
     def _directory(self, path: bytes) -> int:
         """The descriptor of a directory of the tree, made where it is missing."""
@@ -159,13 +183,12 @@ class Materialiser:
             wanted = (0o777 & ~self._umask) | 0o700
             if new:
                 check_path(path)
-                os.mkdir(name, wanted, dir_fd=parent)
-                self._made[path] = None
+                new = self._mkdir(path, parent, name, wanted)
             fd = os.open(name, _DIRECTORY, dir_fd=parent)
             if new and wanted & self._process_umask:
                 os.fchmod(fd, wanted)
         except OSError as problem:
-            raise _explain(problem, path) from problem
+            raise self._explain(problem, path) from problem
         self._open[path] = fd
         if len(self._open) > _OPEN_DIRECTORIES:
             oldest = next(iter(self._open))
@@ -188,8 +211,8 @@ class Materialiser:
             pass  # already another problem's clean-up; what cannot be removed is left
 
 
-def _open_root(root: str) -> tuple[bool, int]:
-    """Whether `root` is new, and its descriptor; raises DestinationExists unless it is new or empty."""
+def _open_root(root: str, alone: bool) -> tuple[bool, int]:
+    """Whether `root` is new, and its descriptor; raises DestinationExists where it has to be `alone` and is not."""
     try:
         os.makedirs(os.path.dirname(root) or ".", exist_ok=True)
         try:
@@ -202,7 +225,7 @@ def _open_root(root: str) -> tuple[bool, int]:
         raise DestinationExists(f"{root} is not a directory", next="name a new directory") from None
     except OSError as problem:
         raise from_os_error(problem, f"making {root}") from problem
-    if os.listdir(fd):
+    if alone and os.listdir(fd):
         os.close(fd)
         raise DestinationExists(f"{root} is not empty", next="name a new directory")
     return made, fd
@@ -213,9 +236,3 @@ def _read_umask() -> int:
     umask = os.umask(0o077)
     os.umask(umask)
     return umask
-
-
-def _explain(problem: OSError, path: bytes) -> GitrunError:
-    if problem.errno == errno.EEXIST:
-        return HostilePath(f"two names of this tree are one file here; the second: {show(path)}")
-    return from_os_error(problem, f"writing {show(path)}")

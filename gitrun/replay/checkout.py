@@ -21,6 +21,7 @@ from gitrun.files.materialise import Materialiser
 from gitrun.files.names import show
 from gitrun.git.objects import ObjectReader, open_reader
 from gitrun.model.canonical import path_bytes
+from gitrun.model.listing import listed
 from gitrun.monitor import SILENT, Monitor, Task
 from gitrun.replay.borrow import give_git
 from gitrun.replay.plan import Addition, Item, Plan, Trees, fitting, make_plan, outside_plan, root_plan
@@ -32,18 +33,21 @@ if TYPE_CHECKING:
 
 ROOTS = ".roots"
 LOADED = ".loaded"
+ARTIFACTS = ".artifacts"
 
 
 class CheckedOut(NamedTuple):
     """A finished checkout; `roots` maps the number of a root that lay outside the worktree to its directory.
 
-    `loaded` is where loaded files lie that were in no part of the source, None where there are none.
+    `loaded` is where loaded files lie that were in no part of the source, `artifacts` where files of the run lie
+    that have no place in it; None where there are none.
     """
 
     directory: str
     files: int
     roots: dict[int, str]
     loaded: str | None = None
+    artifacts: str | None = None
 
 
 def checkout(
@@ -52,10 +56,12 @@ def checkout(
     directory: str,
     monitor: Monitor = SILENT,
     additions: Iterable[Addition] = (),
+    artifacts: Iterable[Addition] = (),
 ) -> CheckedOut:
     """Write `source` to the new or empty `directory`, with a `.git` of its own.
 
-    `additions` are further files, each written where the source leaves its place free. Roots that
+    `additions` are further files, each written where the source leaves its place free; so are `artifacts`, and those
+    that find none, or have an absolute path, go to `<directory>.artifacts/<path>`. Roots that
     lay outside the worktree go to `<directory>.roots/<n>`, loaded files that lay in no part of the source to
     `<directory>.loaded/<absolute path>`. Raises DestinationExists, HostilePath,
     DamagedRecord, DamagedStore, DiskFull or NotWritable; nothing is left behind then.
@@ -70,7 +76,12 @@ def checkout(
         plan = make_plan(source, trees)
         plans = {n: root_plan(source, n, trees) for n in outside}
         loaded = outside_plan(source)
-        _say_what_is_missing(plan, source, monitor)
+        artifacts = list(artifacts)
+        added = fitting(plan, [*additions, *(each for each in artifacts if not each.path.startswith(b"/"))])
+        aside = _aside(artifacts, {each.path for each in added})
+        _say_what_is_missing(plan, source, {each.path for each in added}, monitor)
+        if aside:
+            _refuse_existing([directory + ARTIFACTS])
         total = sum(len(each.files) + len(each.links) + len(each.extra) for each in (plan, loaded, *plans.values()))
         with monitor.task("checkout", total, "files") as task, ExitStack() as places:
             place = places.enter_context(_place(directory))
@@ -80,11 +91,14 @@ def checkout(
                     _write(archive, reader, source, each, os.path.join(roots, str(n)), task)
             if has_loaded:
                 _write(archive, reader, source, loaded, places.enter_context(_place(directory + LOADED)), task)
-            _write(archive, reader, source, plan, place, task, fitting(plan, additions))
+            if aside:
+                _write_aside(aside, places.enter_context(_place(directory + ARTIFACTS)), source.when_ns)
+            _write(archive, reader, source, plan, place, task, added)
             give_git(archive, reader, source, trees, place, monitor)
             os.utime(place, ns=(source.when_ns, source.when_ns))
     made = {n: os.path.join(directory + ROOTS, str(n)) for n in plans}
-    return CheckedOut(directory, total, made, directory + LOADED if has_loaded else None)
+    loaded_at, artifacts_at = directory + LOADED if has_loaded else None, directory + ARTIFACTS if aside else None
+    return CheckedOut(directory, total, made, loaded_at, artifacts_at)
 
 
 def _write(
@@ -107,11 +121,35 @@ def _write(
             out.file(entry.path, entry.mode, archive.store.read(entry.chunks))
             task.advance()
         for addition in additions:
-            out.file(addition.path, addition.mode, addition.pieces)
+            _add(out, addition)
         for item, data in _blobs(reader, plan.links, source.label):
             out.symlink(item.path, data)
             task.advance()
         out.finish()
+
+
+def _aside(artifacts: list[Addition], placed: set[bytes]) -> list[Addition]:
+    """Those with no place among the source, by where they go instead; of two of one path, the first."""
+    aside: dict[bytes, Addition] = {}
+    for each in artifacts:
+        if each.path not in placed:
+            place = each.path.lstrip(b"/")
+            aside.setdefault(place, each._replace(path=place))
+    return list(aside.values())
+
+
+def _write_aside(aside: list[Addition], place: str, when_ns: int) -> None:
+    with Materialiser(place, when_ns) as out:
+        for addition in aside:
+            _add(out, addition)
+        out.finish()
+
+
+def _add(out: Materialiser, addition: Addition) -> None:
+    if addition.target is None:
+        out.file(addition.path, addition.mode, addition.pieces)
+    else:
+        out.symlink(addition.path, addition.target)
 
 
 def _blobs(reader: ObjectReader, items: list[Item], label: str) -> Iterator[tuple[Item, bytes]]:
@@ -131,12 +169,20 @@ def _blobs(reader: ObjectReader, items: list[Item], label: str) -> Iterator[tupl
         yield item, data
 
 
-def _say_what_is_missing(plan: Plan, source: Source, monitor: Monitor) -> None:
+def _say_what_is_missing(plan: Plan, source: Source, added: set[bytes], monitor: Monitor) -> None:
     for path in plan.empty_gitlinks:
         monitor.warn("W030", f"{show(path)} was a submodule without files; it is an empty directory")
+    outputs = []
     for entry in source.facts.get("excluded") or []:
-        name = show(path_bytes(str(entry.get("path"))))
-        monitor.warn("W031", f"not in the record, so not here: {name} ({entry.get('reason')})")
+        path = path_bytes(str(entry.get("path")))
+        if path in added:
+            continue
+        if entry.get("reason") == "output":
+            outputs.append(show(path))
+        else:
+            monitor.warn("W031", f"not in the record, so not here: {show(path)} ({entry.get('reason')})")
+    if outputs:
+        monitor.warn("W031", f"outputs of earlier runs are no source, so not here: {listed(outputs)}")
 
 
 def _refuse_existing(paths: list[str]) -> None:

@@ -1,61 +1,63 @@
 """The inputs of a run, brought to its checkout, or named as the reason why there can be no replay.
 
-An input is a file that was declared (`record --input`). A record holds its sha256, not its bytes, so
-a replay can only use the file where it still is. One below the worktree that is not source, such as
-a data set that Git ignores, is copied into the checkout and hashed while it is copied, so that the
-program reads the very bytes that were checked, and cannot change the user's. Any other is read
+A record holds the sha256 of an input, and its bytes only where the run found it left out of the source. Where the run
+that made it stored it, that run has them too. Any other file can only be used where it still is. One below the
+worktree that is not source, such as a data set that Git ignores, is copied into the checkout and hashed while it is
+copied, so that the program reads the very bytes that were checked, and cannot change the user's. Any other is read
 where the program will read it: in the source, through a link, or at its absolute path.
 
-A different or missing file ends the replay before the program starts: it would answer another question.
+A different or missing file ends the replay before the program starts: it would answer another question. One that
+was written to while the run went on is no reason: what the run has read is not known, and the verdict says so.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator
 
-from gitrun.archive.shape import is_octal
-from gitrun.errors import DamagedRecord
-from gitrun.model.canonical import path_bytes
+from gitrun.archive.archive import Archive
+from gitrun.archive.entries import Entry
+from gitrun.archive.run import Run
+from gitrun.archive.traces import files_of
+from gitrun.capture.inputs import SAMPLE, STAT, sample
+from gitrun.errors import GitrunError
+from gitrun.model.listing import first_lines
+from gitrun.model.times import iso
 from gitrun.replay.plan import Addition
+from gitrun.replay.retrieving import verified
 
 _CHUNK = 1 << 20
-_MISSING = "missing"
-
-
-class Input(NamedTuple):
-    """A recorded input; `path` is relative to the worktree, or absolute. No sha256: its bytes were never read."""
-
-    path: bytes
-    mode: int
-    sha256: str | None
-    reason: str
+_MISSING, _OVERWRITTEN = "missing", "overwritten"
+_MOST_TOLD = 20
+Stored = Callable[[Entry], Iterator[bytes] | None]
 
 
 class Inputs:
-    """The inputs of one run; `problems` says what is not as it was, one sentence an input.
+    """The inputs of one run: its entries, `stored` giving the bytes of one that the archive has.
 
-    Raises DamagedRecord for lines that no recorder writes.
+    `problems` says what is not as it was, one sentence an input, `notes` what is not known of it.
     """
 
-    def __init__(self, entries: Iterable[Mapping[str, Any]], worktree: str | None) -> None:
+    def __init__(self, entries: Iterable[Entry], worktree: str | None, stored: Stored) -> None:
         self._worktree = None if worktree is None else os.fsencode(worktree)
-        self._inputs = [_input(entry) for entry in entries if _kind(entry) == "input"]
+        self._inputs = [entry for entry in entries if entry.kind == "input"]
+        self._stored = stored
         self._brought: set[bytes] = set()
         self.problems: list[str] = []
+        self.notes: list[str] = []
 
     def additions(self) -> list[Addition]:
         """What a checkout should copy, where the source does not have it already."""
         if self._worktree is None:
             return []
-        below = [each for each in self._inputs if not each.path.startswith(b"/") and each.sha256 is not None]
-        return [Addition(each.path, each.mode, self._pieces(each)) for each in below]
+        below = [each for each in self._inputs if each.is_inside and _is_known(each)]
+        return [Addition(each.path, 0o644 if each.mode is None else each.mode, self._pieces(each)) for each in below]
 
     def paths(self, directory: str) -> list[str]:
-        """Where the program run in `directory` finds them."""
-        return [os.path.join(directory, os.fsdecode(each.path)) for each in self._inputs if each.sha256 is not None]
+        """Where the program run in `directory` finds those that the run had declared."""
+        declared = [each for each in self._inputs if each.facts.get("evidence", "declared") == "declared"]
+        return [os.path.join(directory, os.fsdecode(each.path)) for each in declared if _is_known(each)]
 
     def verify(self, directory: str) -> None:
         """Look at every input that was not copied, where the program run in `directory` will find it."""
@@ -63,44 +65,93 @@ class Inputs:
             if each.path not in self._brought:
                 for _ in self._checked(each, os.path.join(os.fsencode(directory), each.path)):
                     pass  # only hashing
+        for told in (self.problems, self.notes):
+            told[:] = first_lines(told, _MOST_TOLD)
 
-    def _pieces(self, each: Input) -> Iterator[bytes]:
+    def _pieces(self, each: Entry) -> Iterator[bytes]:
         self._brought.add(each.path)
+        stored = self._stored(each)
+        if stored is not None:
+            yield from stored
+            return
         assert self._worktree is not None
         yield from self._checked(each, os.path.join(self._worktree, each.path))
 
-    def _checked(self, each: Input, place: bytes) -> Iterator[bytes]:
+    def _checked(self, each: Entry, place: bytes) -> Iterator[bytes]:
         """The bytes at `place`; what is wrong with them is known, and said, when they end."""
-        name = os.fsdecode(each.path)
-        if each.sha256 is None:
-            if each.reason != _MISSING:
-                self.problems.append(f"input {name}: its bytes were not recorded ({each.reason})")
+        if not _is_known(each):
+            self._tell_unknown(each)
             return
         digest = hashlib.sha256()
         try:
+            agrees = each.level != STAT or _is_as_old(each, os.stat(place))
+            if each.level == SAMPLE and each.size is not None:
+                agrees = os.stat(place).st_size == each.size and sample(place, each.size) == each.facts.get("sample")
             with open(place, "rb", buffering=0) as file:
                 while piece := file.read(_CHUNK):
                     digest.update(piece)
                     yield piece
         except OSError as problem:
-            self.problems.append(f"input {name}: {problem.strerror}: {os.fsdecode(place)}")
+            self._say(each, f"{problem.strerror}: {os.fsdecode(place)}")
             return
-        if digest.hexdigest() != each.sha256:
-            self.problems.append(f"input {name}: its content has changed since the run: {os.fsdecode(place)}")
+        if not agrees or (each.sha256 is not None and digest.hexdigest() != each.sha256):
+            self._say(each, f"its content has changed since the run: {os.fsdecode(place)}")
+
+    def _tell_unknown(self, each: Entry) -> None:
+        if each.reason == _OVERWRITTEN:
+            self.notes.append(f"input {os.fsdecode(each.path)}: the run wrote to it; what it had read is not known")
+        elif each.reason != _MISSING:
+            self._say(each, f"its bytes were not recorded ({each.reason})")
+
+    def _say(self, each: Entry, what: str) -> None:
+        """A problem; a note where the run itself may not have read what is recorded."""
+        changed = bool(each.facts.get("overwritten")) and each.facts.get("evidence") != "declared"
+        if changed:
+            what = f"it was written to while the run went on; {what}"
+        (self.notes if changed else self.problems).append(f"input {os.fsdecode(each.path)}: {what}")
 
 
-def _kind(entry: Any) -> Any:
-    if type(entry) is not dict:
-        raise DamagedRecord("artifacts.jsonl: a line is no object", next="git fsck")
-    return entry.get("kind")
+def inputs_of(archive: Archive, run: Run, worktree: str | None) -> Inputs:
+    """The inputs of a run in an archive; raises DamagedRecord for lines that no recorder writes, or DamagedStore."""
+    return Inputs(files_of(archive, run), worktree, _Shelves(archive).stored)
 
 
-def _input(entry: Mapping[str, Any]) -> Input:
-    mode, digest = entry.get("mode"), entry.get("sha256")
-    path = entry.get("path")
-    if type(path) is not str or not path or "\0" in path:
-        raise DamagedRecord("artifacts.jsonl: an input has no path", next="git fsck")
-    if not (mode is None or is_octal(mode)) or not (digest is None or type(digest) is str):
-        raise DamagedRecord(f"artifacts.jsonl: the input {path!r} is not what it should be", next="git fsck")
-    permissions = 0o644 if mode is None else int(mode, 8) & 0o777
-    return Input(path_bytes(path), permissions, digest, str(entry.get("reason")))
+class _Shelves:
+    """Finds the bytes of inputs in the archive: kept by their own run, or by the one that made them."""
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+        self._made: dict[str, dict[str, Entry]] = {}
+
+    def stored(self, entry: Entry) -> Iterator[bytes] | None:
+        """The bytes of an input, verified as they come; None where the archive does not have them."""
+        store = self._archive.store
+        try:
+            for holder in (entry, self._of_maker(entry)):
+                if (
+                    holder is not None
+                    and holder.stored
+                    and all(store.has(blob) for blob, _ in holder.chunks(store.get))
+                ):
+                    return verified(self._archive, holder)
+        except GitrunError:
+            pass  # the file may still be where it was
+        return None
+
+    def _of_maker(self, entry: Entry) -> Entry | None:
+        maker = entry.produced_by
+        if maker is None or entry.sha256 is None:
+            return None
+        if maker not in self._made:
+            run = self._archive.run(maker)
+            found = files_of(self._archive, run) if run is not None else ()
+            self._made[maker] = {one.sha256: one for one in found if one.sha256 is not None and one.stored}
+        return self._made[maker].get(entry.sha256)
+
+
+def _is_known(entry: Entry) -> bool:
+    return entry.sha256 is not None or entry.level in (SAMPLE, STAT)
+
+
+def _is_as_old(entry: Entry, found: os.stat_result) -> bool:
+    return found.st_size == entry.size and iso(found.st_mtime_ns) == entry.facts.get("modified")

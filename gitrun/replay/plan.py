@@ -47,11 +47,15 @@ class Plan(NamedTuple):
 
 
 class Addition(NamedTuple):
-    """A file that is no part of the source and goes into the same directory; its bytes are read when it is written."""
+    """A file that is no part of the source and goes into the same directory; its bytes are read when it is written.
+
+    Or a link, where it has a `target`.
+    """
 
     path: bytes
     mode: int
     pieces: Iterator[bytes]
+    target: bytes | None = None
 
 
 class Trees:

@@ -34,7 +34,7 @@ from gitrun.recording.request import Finished, RecordRequest
 from gitrun.replay.checkout import checkout
 from gitrun.replay.difference import differences
 from gitrun.replay.elsewhere import Elsewhere
-from gitrun.replay.inputs import Inputs
+from gitrun.replay.inputs import Inputs, inputs_of
 from gitrun.replay.isolate import as_snapshot, name_of
 from gitrun.replay.removal import remove_tree
 from gitrun.replay.source import of_run
@@ -92,7 +92,7 @@ def replay(
     kept = False
     try:
         with _umask(run.record):
-            inputs = Inputs(run.value("artifacts.jsonl") or [], recipe.worktree)
+            inputs = inputs_of(archive, run, recipe.worktree)
             source = of_run(run)
             checkout(archive, source, directory, monitor, inputs.additions())
             inputs.verify(directory)
@@ -101,6 +101,7 @@ def replay(
             if inputs.problems or lacking:
                 return _not_started(run, [*inputs.problems, *lacking])
             kept = keep
+            around = around._replace(notes=[*around.notes, *inputs.notes])
             done = _record(archive, recipe, around, directory, inputs, console, monitor)
             return done._replace(directory=directory if keep else None)
     finally:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ from gitrun.errors import DamagedRecord, GitFailed, GitrunError
 from gitrun.git.diff import tree_diff
 from gitrun.git.objects import ObjectReader, open_reader
 from gitrun.git.repository import Repository
-from gitrun.git.trees import DIRECTORY, GITLINK, TreeEntry, read_tree
+from gitrun.git.trees import DIRECTORY, GITLINK, TreeEntry, read_tree, tree_changes
 from gitrun.replay.difference import Difference, differences
 from gitrun.store.blobs import BlobStore
 
@@ -114,26 +115,12 @@ Change = tuple[bytes, TreeEntry | None, TreeEntry | None]
 
 def _changed(reader: ObjectReader, a: Side, b: Side) -> Iterator[Change]:
     """What differs between two trees, by path; equal subtrees are never opened."""
-    pending: list[tuple[bytes, str | None, str | None]] = [(b"", a.tree, b.tree)]
-    while pending:
-        prefix, *trees = pending.pop()
-        left, right = (_entries(reader, side, tree) for side, tree in zip((a, b), trees, strict=True))
-        for name in left.keys() | right.keys():
-            old, new = left.get(name), right.get(name)
-            if old == new:
-                continue
-            below = [entry.oid if entry and entry.mode == DIRECTORY else None for entry in (old, new)]
-            if any(below):
-                pending.append((prefix + name + b"/", below[0], below[1]))
-            if any(entry is not None and entry.mode != DIRECTORY for entry in (old, new)):
-                yield prefix + name, old, new
+    return tree_changes(a.tree, b.tree, partial(_entries, reader, a), partial(_entries, reader, b))
 
 
-def _entries(reader: ObjectReader, side: Side, tree: str | None) -> dict[bytes, TreeEntry]:
-    if tree is None:
-        return {}
+def _entries(reader: ObjectReader, side: Side, tree: str) -> list[TreeEntry]:
     try:
-        return {entry.name: entry for entry in read_tree(reader, tree)}
+        return read_tree(reader, tree)
     except (DamagedRecord, GitFailed) as problem:  # git and dulwich differ in what they call missing, corrupt, or none
         raise _damaged(side, f"tree {tree} is missing or corrupt") from problem
 
