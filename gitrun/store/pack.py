@@ -122,9 +122,9 @@ class PackReader:
         places = range(start, start + self.count * _ENTRY.size, _ENTRY.size)
         return (Entry(*_ENTRY.unpack(rows[at : at + _ENTRY.size])) for at in places)
 
-    def read(self, entry: Entry) -> bytes:
-        """The content of a blob, verified against its id; raises DamagedStore or NewerFormat."""
-        return read_blob(self._data, entry, self._index_at, self.name)
+    def read(self, entry: Entry, *, hashed: bool = True) -> bytes:
+        """The content of a blob, verified against its id unless not `hashed`; raises DamagedStore or NewerFormat."""
+        return read_blob(self._data, entry, self._index_at, self.name, hashed=hashed)
 
     def stored(self, entry: Entry) -> bytes:
         """The encoded bytes of a blob that `read` has verified."""
@@ -155,9 +155,9 @@ class ScannedPack:
         """Every entry, in the order of blob ids."""
         return iter(sorted(self._entries.values()))
 
-    def read(self, entry: Entry) -> bytes:
-        """The content of a blob, verified against its id; raises DamagedStore or NewerFormat."""
-        return read_blob(self._data, entry, len(self._data), self.name)
+    def read(self, entry: Entry, *, hashed: bool = True) -> bytes:
+        """The content of a blob, verified against its id unless not `hashed`; raises DamagedStore or NewerFormat."""
+        return read_blob(self._data, entry, len(self._data), self.name, hashed=hashed)
 
     def stored(self, entry: Entry) -> bytes:
         """The encoded bytes of a blob that `read` has verified."""
@@ -182,8 +182,11 @@ def scan(data: Buffer, name: str) -> Iterator[Entry]:
         at = end
 
 
-def read_blob(data: Buffer, entry: Entry, limit: int, name: str) -> bytes:
-    """The plain bytes of the record at `entry`, which must end by `limit`, verified against the blob id."""
+def read_blob(data: Buffer, entry: Entry, limit: int, name: str, *, hashed: bool = True) -> bytes:
+    """The plain bytes of the record at `entry`, which must end by `limit`, verified against checksum and blob id.
+
+    Not `hashed`: against the checksum alone, for who verifies the whole that they are a piece of.
+    """
     blob, at, stored_bytes, plain_bytes, codec = entry
     start = at + _HEAD.size
     where = f"pack {name}, blob {blob.hex()}"
@@ -195,7 +198,7 @@ def read_blob(data: Buffer, entry: Entry, limit: int, name: str) -> bytes:
     if zlib.crc32(stored, zlib.crc32(head[:_CRC_AT])) != int.from_bytes(head[_CRC_AT:], "little"):
         raise DamagedStore(f"E025 {where}: the record does not have its checksum")
     plain = decode(codec, stored, plain_bytes, where)
-    if len(plain) != plain_bytes or hashlib.sha256(plain).digest() != blob:
+    if len(plain) != plain_bytes or (hashed and hashlib.sha256(plain).digest() != blob):
         raise DamagedStore(f"E026 {where}: the content does not have this hash")
     return plain
 

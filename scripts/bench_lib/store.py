@@ -37,15 +37,16 @@ before = read()
 with store.session() as session:
     content = session.put_file(sys.argv[2])
     session.commit()
-print(json.dumps({"read": read() - before, "peak": peak(), "chunks": content.chunks}))
+print(json.dumps({"read": read() - before, "peak": peak(), "chunks": content.chunks, "sha256": content.sha256}))
 """
 )
 RESTORE = """
 import json, sys, time
 from gitrun.store.blobs import BlobStore
-chunks = json.load(open(sys.argv[2]))
+content = json.load(open(sys.argv[2]))
 started = time.process_time()
-for piece in BlobStore(sys.argv[1]).read(chunks): pass
+with open(sys.argv[3], "wb", buffering=0) as file:
+    for piece in BlobStore(sys.argv[1]).read_file(content["chunks"], content["sha256"]): file.write(piece)
 print(time.process_time() - started)
 """
 HASH = """
@@ -209,12 +210,13 @@ def tools(root: Path, mix: Path) -> dict[str, tuple[Callable[[Path], object], Ca
 
 
 def restore(root: Path, mix: Path, rounds: int) -> Rows:
-    """CPU of getting the mix back, verified, against hashing it."""
-    listed = root / "chunks.json"
-    listed.write_text(json.dumps(json.loads(python(INGEST, root / "store0", mix).out)["chunks"]))
-    pairs = [(float(python(RESTORE, root / "store0", listed).out), float(python(HASH, mix).out)) for _ in range(rounds)]
+    """CPU of writing the mix into a file again, verified, against hashing it."""
+    listed = root / "content.json"
+    listed.write_text(python(INGEST, root / "store0", mix).out)
+    words = root / "store0", listed, root / "restored"
+    pairs = [(float(python(RESTORE, *words).out), float(python(HASH, mix).out)) for _ in range(rounds)]
     ours, yardstick = (statistics.median(side) for side in zip(*pairs, strict=True))
-    return [("restore and verify CPU ÷ sha256", f"{ours / yardstick:.2f}", "at most 2.5")]
+    return [("restore into a file and verify, CPU ÷ sha256", f"{ours / yardstick:.2f}", "at most 2.5")]
 
 
 def edits(root: Path, mib: int) -> Rows:
