@@ -11,9 +11,13 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from gitrun.archive.archive import Archive
+from gitrun.archive.entries import PART
+from gitrun.archive.needs import blobs_of
 from gitrun.archive.run import SealedRun
+from gitrun.archive.since import standing
 from gitrun.archive.trash import removed
-from gitrun.errors import GitrunError
+from gitrun.errors import DamagedRecord, GitrunError
+from gitrun.git.unusable import put_unusable_aside, unusable_packs
 from gitrun.monitor import SILENT, Monitor
 from gitrun.store.check import LATER, check_packs, coded, repair
 from gitrun.store.place import check_there
@@ -41,6 +45,10 @@ def fsck(archive: Archive, *, data: bool = False, mend: bool = False, monitor: M
     check_there(archive.store.directory)
     for ref in archive.foreign_refs():
         yield Finding("W013", ref.name, ref.why, [])
+    for pack, why in unusable_packs(archive.repo).items():
+        yield Finding("E016", pack.path("pack"), why, [])
+    if mend:
+        put_unusable_aside(archive.repo, monitor)
     wanted: dict[str, list[str]] = {}
     runs = _runs(archive)
     with monitor.task("checking runs", len(runs), "runs") as progress:
@@ -69,16 +77,19 @@ def _check_run(archive: Archive, run: SealedRun, wanted: dict[str, list[str]]) -
     except GitrunError as problem:
         yield Finding(run.problem.code if run.problem else "E011", where, str(problem), [run.id])
         return
-    _want(run.id, _chunks(list((record.get("parts") or {}).values())), wanted)
+    problems: list[str] = []
+    _want(run.id, _blobs(archive, (record.get("parts") or {}).values(), problems), wanted)
     for name in record.get("parts") or {}:
         try:
-            content = run.value(name) if name.endswith(".jsonl") else run.part(name)
+            content: Any = run.value(name) if name.endswith(".jsonl") else run.part(name)
         except GitrunError as problem:
             yield Finding(run.problem.code if run.problem else "E014", where, f"{name}: {problem}", [run.id])
             run.problem = None
             continue
         if name.endswith(".jsonl"):
-            _want(run.id, _chunks(content), wanted)
+            lines = standing(content, run.events()) if name == PART else content
+            _want(run.id, _blobs(archive, lines or (), problems), wanted)
+    yield from (Finding("E038", where, problem, [run.id]) for problem in dict.fromkeys(problems))
     for tree in _trees(record):
         if not archive.objects.reader.has(tree):
             yield Finding("E015", where, f"the tree {tree} of its source is missing", [run.id])
@@ -89,12 +100,15 @@ def _trees(record: dict[str, Any]) -> Iterator[str]:
     yield from (str(value["tree"]) for value in (source, *(source.get("roots") or ())) if value.get("tree"))
 
 
-def _chunks(values: Any) -> Iterator[str]:
-    for value in values if isinstance(values, list) else ():
-        chunks = value.get("chunks") if isinstance(value, dict) else None
-        for chunk in chunks if isinstance(chunks, list) else ():
-            if isinstance(chunk, list) and chunk and isinstance(chunk[0], str):
-                yield chunk[0]
+def _blobs(archive: Archive, lines: Iterable[Any], problems: list[str]) -> Iterator[str]:
+    """The blobs that these lines need; a list of them that is none goes into `problems`."""
+    for line in lines:
+        try:
+            yield from blobs_of(line, archive.store.get)
+        except DamagedRecord as problem:
+            problems.append(str(problem))
+        except GitrunError:
+            continue  # the list is damaged or missing, as one of the blobs that were named before
 
 
 def _want(run_id: str, blobs: Iterable[str], wanted: dict[str, list[str]]) -> None:
@@ -107,7 +121,7 @@ def _want(run_id: str, blobs: Iterable[str], wanted: dict[str, list[str]]) -> No
 def _missing(archive: Archive, wanted: dict[str, list[str]]) -> Iterator[Finding]:
     for blob, runs in sorted(wanted.items()):
         try:
-            there = archive.store.has(blob)
+            there = archive.store.can_get(blob)
         except GitrunError as problem:
             code, what = coded(problem)
             yield Finding(code, "store", what, runs)

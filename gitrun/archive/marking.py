@@ -2,27 +2,34 @@
 
 A collector that overlooks one reference destroys a result, and one that keeps a blob too many costs its
 bytes. So everything in a record that looks like a blob's id counts, whatever its key: a later gitrun may
-name blobs in places that this one does not know. And where one record cannot be read, nothing is known
-about what it needs, so nothing may be collected.
+name blobs in places that this one does not know. Only `sha256` does not: it tells a file from others, and promises
+nobody that the file is stored; else a run would keep the content of every file it has read. And where one record
+cannot be read, nothing is known about what it needs, so nothing may be collected.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
+from typing import NamedTuple
 
-from gitrun.archive.annotations import Annotations
+from gitrun.archive.annotations import Annotations, Event, in_order
 from gitrun.archive.archive import Archive
-from gitrun.archive.run import SealedRun
+from gitrun.archive.entries import PART
+from gitrun.archive.needs import blobs_of
+from gitrun.archive.run import SealedRun, decode_part
+from gitrun.archive.since import DROP, STORED, standing
 from gitrun.errors import DamagedRecord, GitrunError
 from gitrun.git.refs import RUNS, SNAPSHOTS, TRASH, RefProblem, scan_refs
 from gitrun.git.trees import parse_commit, read_tree
-from gitrun.model.canonical import MAX_BYTES
+from gitrun.model.canonical import MAX_BYTES, encode_line
 from gitrun.monitor import SILENT, Monitor
 from gitrun.store.sessions import read_session, session_paths
 
 _ID = re.compile(rb'"([0-9a-f]{64})"')
+_LIST = re.compile(rb'"(?:chunk_list|manifest)":')  # most records name none, and need not be decoded
+_DIGEST = re.compile(rb'"sha256": ?"[0-9a-f]{64}"')
 
 
 class Marks:
@@ -33,8 +40,18 @@ class Marks:
         self.packs: set[str] = set()
 
     def names_in(self, text: bytes) -> None:
-        """Mark everything in a JSON text that looks like a blob's id."""
-        self.blobs.update(map(bytes.fromhex, (name.decode("ascii") for name in _ID.findall(text))))
+        """Mark everything in a JSON text that looks like a blob's id and is no file's digest."""
+        self.blobs.update(map(bytes.fromhex, (name.decode("ascii") for name in _ID.findall(_DIGEST.sub(b"", text)))))
+
+
+class Said(NamedTuple):
+    """What was said of one run: what bears on the content of its entries, and the text of all else."""
+
+    bearing: list[Event]
+    text: bytes
+
+
+NOTHING = Said([], b"")
 
 
 def mark(archive: Archive, *, without: frozenset[str] = frozenset(), monitor: Monitor = SILENT) -> Marks:
@@ -44,30 +61,68 @@ def mark(archive: Archive, *, without: frozenset[str] = frozenset(), monitor: Mo
     """
     marks = Marks()
     # Promises first: a session may end, and its run's own files name the blobs from then on.
-    for path in session_paths(archive.store.directory):
-        promises = read_session(path)
-        marks.blobs.update(map(bytes.fromhex, promises.blobs))
-        marks.packs.update(promises.packs)
-    _mark_live(archive, marks)
-    trash = [(name, commit) for name, commit in _commits(archive, TRASH) if name.removeprefix(TRASH) not in without]
-    runs = [*_commits(archive, RUNS), *trash]
+    mark_promises(archive, marks)
+    mark_live(archive, marks)
+    runs = {run_id: commit for run_id, commit in sealed_and_removed(archive).items() if run_id not in without}
+    said = said_of(archive, runs)
     with monitor.task("reading records", len(runs), "runs") as progress:
-        for name, commit in runs:
-            mark_run(archive, SealedRun(archive.objects, name.rpartition("/")[2], commit), marks)
+        for run_id, commit in runs.items():
+            mark_run(archive, SealedRun(archive.objects, run_id, commit), marks, said.get(run_id, NOTHING))
             progress.advance(1)
-    _mark_annotations(archive, {name.rpartition("/")[2] for name, _ in runs}, marks)
-    for name, commit in _commits(archive, SNAPSHOTS):
-        _mark_snapshot(archive, name, commit, marks)
-    _mark_live(archive, marks)  # a recording that began meanwhile may have ended its session meanwhile as well
+    mark_snapshots(archive, marks)
+    mark_live(archive, marks)  # a recording that began meanwhile may have ended its session meanwhile as well
     return marks
 
 
-def mark_run(archive: Archive, run: SealedRun, marks: Marks) -> None:
-    """What one sealed run needs."""
+def mark_run(archive: Archive, run: SealedRun, marks: Marks, said: Said) -> None:
+    """What one run needs: what was dropped is needed no more, by this run."""
+    marks.names_in(said.text)
     marks.names_in(run.raw_record())
     for name in run.record.get("parts") or {}:
-        if name.endswith(".jsonl") and (data := run.part(name)) is not None:
+        if not name.endswith(".jsonl") or (data := run.part(name)) is None:
+            continue
+        if name != PART or not (said.bearing or _LIST.search(data)):
             marks.names_in(data)
+            continue
+        lines = standing(decode_part(run.id, name, data), said.bearing)
+        marks.names_in(b"".join(map(encode_line, lines)))
+        for line in lines:
+            marks.blobs.update(map(bytes.fromhex, blobs_of(line, archive.store.get)))
+
+
+def mark_promises(archive: Archive, marks: Marks) -> None:
+    """What ingests under way rely on."""
+    for path in session_paths(archive.store.directory):
+        try:
+            promises = read_session(path)
+        except FileNotFoundError:
+            continue  # it has just ended: its run's own files, which are read after this, name the blobs
+        marks.blobs.update(map(bytes.fromhex, promises.blobs))
+        marks.packs.update(promises.packs)
+
+
+def mark_snapshots(archive: Archive, marks: Marks) -> None:
+    """What snapshots need."""
+    for name, commit in _commits(archive, SNAPSHOTS):
+        _mark_snapshot(archive, name, commit, marks)
+
+
+def sealed_and_removed(archive: Archive) -> dict[str, str]:
+    """The commits of all runs, those in the trash included, by their ids."""
+    return {name.rpartition("/")[2]: commit for kind in (RUNS, TRASH) for name, commit in _commits(archive, kind)}
+
+
+def said_of(archive: Archive, runs: Container[str]) -> dict[str, Said]:
+    """What was said of these runs; of runs that are not here, nothing is here."""
+    found: dict[str, Said] = {}
+    for run_id, text, events in Annotations(archive.repo, lambda: archive.objects.reader).everything():
+        if run_id in runs:
+            bearing = [event for event in events if event.kind in (STORED, DROP)]
+            if bearing:
+                text = b"".join(encode_line(event._asdict()) for event in events if event not in bearing)
+            known = found.get(run_id, NOTHING)
+            found[run_id] = Said(in_order([*known.bearing, *bearing]), known.text + text)
+    return found
 
 
 def _commits(archive: Archive, prefix: str) -> Iterable[tuple[str, str]]:
@@ -85,13 +140,6 @@ def _unreadable(problem: RefProblem) -> DamagedRecord:
     )
 
 
-def _mark_annotations(archive: Archive, run_ids: set[str], marks: Marks) -> None:
-    """What was said of these runs; of runs that are not here, nothing is here."""
-    for run_id, text in Annotations(archive.repo, lambda: archive.objects.reader).texts():
-        if run_id in run_ids:
-            marks.names_in(text)
-
-
 def _mark_snapshot(archive: Archive, name: str, commit: str, marks: Marks) -> None:
     reader = archive.objects.reader
     try:
@@ -105,7 +153,7 @@ def _mark_snapshot(archive: Archive, name: str, commit: str, marks: Marks) -> No
         ) from problem
 
 
-def _mark_live(archive: Archive, marks: Marks) -> None:
+def mark_live(archive: Archive, marks: Marks) -> None:
     """Everything in live directories, finished or not, sealed or not: whoever may still need it is alive."""
     home = os.path.join(archive.gitrun_dir, "live")
     for directory, _, files in os.walk(home):
@@ -113,6 +161,10 @@ def _mark_live(archive: Archive, marks: Marks) -> None:
             if file.endswith((".json", ".jsonl")):
                 try:
                     with open(os.path.join(directory, file), "rb") as opened:
-                        marks.names_in(opened.read())
+                        data = opened.read()
                 except FileNotFoundError:
                     continue  # sealed meanwhile: its ref is there, and is read after this
+                marks.names_in(data)
+                if file == PART and _LIST.search(data):
+                    for line in decode_part(os.path.basename(os.path.dirname(directory)), file, data):
+                        marks.blobs.update(map(bytes.fromhex, blobs_of(line, archive.store.get)))

@@ -11,6 +11,8 @@ import os
 import time
 
 from gitrun.archive.archive import Archive
+from gitrun.archive.run import SealedRun
+from gitrun.archive.tagging import PIN, refuse_pinned
 from gitrun.errors import AmbiguousRun, GitrunError, LiveElsewhere, RunNotFound
 from gitrun.files.write import make_dirs, remove_quietly, write_file
 from gitrun.git.refs import RUNS, TRASH, RefTransaction, read_ref, read_refs
@@ -20,12 +22,16 @@ from gitrun.model.times import iso, parse_iso
 
 
 def remove(archive: Archive, run_id: str) -> None:
-    """Move a sealed run to the trash; raises RunNotFound, or LiveElsewhere while it is being recorded."""
+    """Move a sealed run to the trash.
+
+    Raises RunNotFound, LiveElsewhere while it is being recorded, and GitrunError where it is pinned.
+    """
     commit = read_ref(archive.repo, RUNS + run_id)
     if commit is None:
         if archive.run(run_id) is not None:
             raise LiveElsewhere(f"run {run_id} is being recorded", kept="the run", next=f"gitrun recover {run_id}")
         raise RunNotFound(f"there is no run {run_id}", next="gitrun ls")
+    refuse_pinned(SealedRun(archive.objects, run_id, commit), "removed")
     _write_time(archive, run_id)
     _move(archive, run_id, RUNS, TRASH, commit)
 
@@ -49,13 +55,13 @@ def removed(archive: Archive) -> dict[str, str]:
 
 
 def expired(archive: Archive, grace_s: float, now_s: float) -> dict[str, str]:
-    """Those of them whose grace is over; one whose time is not known begins its grace now."""
+    """Those of them whose grace is over and that are not pinned; one of unknown time begins its grace now."""
     found = {}
     for run_id, commit in removed(archive).items():
         at_s = _read_time(archive, run_id)
         if at_s is None:
             _write_time(archive, run_id)
-        elif now_s - at_s >= grace_s:
+        elif now_s - at_s >= grace_s and PIN not in SealedRun(archive.objects, run_id, commit).tags:
             found[run_id] = commit
     return found
 

@@ -14,7 +14,6 @@ import os
 from collections.abc import Iterator
 
 from gitrun.errors import GitFailed, GitrunError
-from gitrun.files.locks import FileLock
 from gitrun.files.write import make_dirs
 from gitrun.git import reffiles
 from gitrun.git.objects import ObjectReader, open_reader
@@ -27,9 +26,11 @@ from gitrun.git.packs import (
     remove_leftovers,
     replace_by_superset,
 )
+from gitrun.git.reflocks import own
 from gitrun.git.refs import RUNS, fold_lock
 from gitrun.git.repository import Repository
 from gitrun.git.trees import DIRECTORY, parse_commit, parse_tree
+from gitrun.git.unusable import put_unusable_aside
 from gitrun.model.ids import is_run_id
 from gitrun.monitor import Monitor
 
@@ -48,6 +49,7 @@ def fold(repo: Repository, monitor: Monitor) -> None:
     """
     try:
         if _is_due(repo):
+            put_unusable_aside(repo, monitor)
             fold_now(repo)
     except (GitrunError, OSError) as problem:
         monitor.warn("W010", f"the archive could not be folded, which costs disk space alone: {problem}")
@@ -55,9 +57,8 @@ def fold(repo: Repository, monitor: Monitor) -> None:
 
 def fold_now(repo: Repository) -> bool:
     """Fold whatever is worth it, due or not; False when another process is at it. Raises GitrunError, OSError."""
-    lock = FileLock(fold_lock(repo))
+    lock = own(fold_lock(repo))
     workplace = os.path.dirname(lock.path)
-    make_dirs(workplace)
     if not lock.acquire(blocking=False):
         return False
     try:

@@ -82,6 +82,11 @@ class PackIndex:
         if rest < 0 or rest % 8 or list(self._fanout) != sorted(self._fanout):
             raise DamagedStore(f"{path} is damaged: its tables do not fit its size")
 
+    @property
+    def pack_checksum(self) -> bytes:
+        """What the pack ends with."""
+        return self._map[-2 * self._len : -self._len]
+
     def contains(self, oid: bytes) -> bool:
         """Whether the raw id is in the index."""
         low = self._fanout[oid[0] - 1] if oid[0] else 0

@@ -103,11 +103,28 @@ class OwnPacks:
     def _open(self) -> Iterator[PackIndex]:
         for pack in self.packs():
             try:
-                yield PackIndex(pack.path("idx"), self.fmt)
+                yield open_index(pack, self.fmt)
             except FileNotFoundError:
                 continue  # folded away since it was listed; not to know it only writes an object twice
             except DamagedStore:
                 continue  # nothing may rely on it: what it holds is written again; `fsck` reports it
+
+
+def open_index(pack: Pack, fmt: str) -> PackIndex:
+    """The index of a pack that is one, as Git judges it; raises DamagedStore where a power cut or else has cut it off.
+
+    Pack and index reach the disk in any order: an index alone is no reason to rely on what it lists.
+    """
+    index = PackIndex(pack.path("idx"), fmt)
+    fd = os.open(pack.path("pack"), os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        head = os.pread(fd, _HEADER_BYTES, 0)
+        tail = os.pread(fd, RAW_BYTES[fmt], max(0, os.fstat(fd).st_size - RAW_BYTES[fmt]))
+    finally:
+        os.close(fd)
+    if head != struct.pack(">4sII", b"PACK", 2, index.count) or tail != index.pack_checksum:
+        raise DamagedStore(f"{pack.path('pack')} is not the pack that its index is about", next="gitrun fsck --repair")
+    return index
 
 
 def _own_files(directory: str) -> dict[str, set[str]]:
@@ -222,7 +239,7 @@ class PackWriter:
                 sync_files(self._directory, sorted(self._relied))
             return None
         try:
-            pack = self._publish()
+            pack = self._publish(sync)
         except OSError as problem:
             raise from_os_error(problem, "writing a pack") from problem
         finally:
@@ -237,7 +254,7 @@ class PackWriter:
             self._file.close()
             self._file = None
 
-    def _publish(self) -> Pack:
+    def _publish(self, sync: bool) -> Pack:
         header = struct.pack(">4sII", b"PACK", 2, len(self._entries))
         checksum = new_hash(self._fmt)
         if self._flushed:
@@ -256,7 +273,7 @@ class PackWriter:
         try:
             write_all(index.fd, encode_index(self._entries, checksum.digest(), self._fmt))
             name = f"pack-{checksum.hexdigest()}"
-            publish(self._directory, name, self._file, index)
+            publish(self._directory, name, self._file, index, sync=sync)
         finally:
             index.close()
         return Pack(self._directory, name, self._flushed, tuple(sorted(self._relied)))
@@ -280,7 +297,7 @@ def publish_staged(objects_dir: str, staged: str, name: str) -> Pack:
         pack, index = Staged(staged + ".pack", parent), Staged(staged + ".idx", parent)
         try:
             size = os.fstat(pack.fd).st_size
-            publish(directory, name, pack, index)
+            publish(directory, name, pack, index, sync=True)
         finally:
             pack.close()
             index.close()

@@ -41,6 +41,9 @@ class Temporary:
         self.path = os.path.join(directory, self._prefix + os.urandom(8).hex())
         self.fd = create(self.path, _MODE)
 
+    def sync(self) -> None:
+        os.fsync(self.fd)
+
     def rename(self, target: str) -> None:
         for _ in range(_RENAME_ATTEMPTS):
             try:
@@ -79,17 +82,21 @@ class Staged(Temporary):
         inherit(self.fd, parent)
 
 
-def publish(directory: str, name: str, pack: Temporary, index: Temporary) -> None:
+def publish(directory: str, name: str, pack: Temporary, index: Temporary, *, sync: bool) -> None:
     """Make a pack visible: its mark, its bytes, and last its index.
 
-    The mark is locked meanwhile, so that what a killed writer leaves can be told from a pack that is
-    being published.
+    With `sync` all of them are durable before they have their names: a power cut may keep a name and lose the bytes,
+    and a pack of zeros troubles every git command. The mark is locked meanwhile,
+    so that what a killed writer leaves can be told from a pack that is being published.
     """
     base = os.path.join(directory, name)
     keep = Temporary(directory, "tmp_keep_")
     try:
         write_all(keep.fd, KEEP_MARK)
         fcntl.flock(keep.fd, fcntl.LOCK_EX)
+        if sync:
+            for file in (keep, pack, index):
+                file.sync()
         keep.rename(base + ".keep")
         pack.rename(base + ".pack")
         index.rename(base + ".idx")

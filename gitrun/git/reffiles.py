@@ -10,19 +10,30 @@ killed with that lock would lock the user out. See `_delete` for why that is eno
 
 from __future__ import annotations
 
-import errno
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import NamedTuple
 
-from gitrun.errors import DamagedRepository, GitrunError, from_os_error
-from gitrun.files.locks import FileLock
-from gitrun.files.write import create, fsync_dir, make_dirs, write_all
+from gitrun.errors import DamagedRepository, from_os_error
+from gitrun.files.write import create, fsync_dir, write_all
+from gitrun.git.reflocks import (
+    POLL_S,
+    RefConflictError,
+    drop_dead_locks,
+    fold_lock_path,
+    lock_held,
+    own,
+    owned_lock,
+    packed_path,
+    refs_lock_path,
+    take_lock,
+)
 
 _HEADER = "# pack-refs with: peeled fully-peeled sorted \n"
-_POLL_S = 0.005
+_PROOF_S = 0.5
+_NEW = ".new.lock"  # Git reads no ref from a file with such an end
 
 
 class Change(NamedTuple):
@@ -31,10 +42,6 @@ class Change(NamedTuple):
     name: str
     new: str | None
     old: str
-
-
-class RefConflictError(GitrunError):
-    """A ref cannot have this name, because another one has a part of it."""
 
 
 def read_file(path: str) -> str | None:
@@ -103,34 +110,58 @@ def _packed_text(common_dir: str) -> str:
 def commit(common_dir: str, changes: list[Change], digits: int, patience_s: float) -> bool:
     """Make all `changes` or none; False when a ref was not at its old value. Raises RefConflictError, GitrunError."""
     deadline = time.monotonic() + patience_s
-    locks: dict[str, int] = {}
     try:
-        for change in sorted(
-            changes, key=lambda change: change.name
-        ):  # one order for everybody, so that two cannot wait for each other
-            locks[change.name] = take_lock(os.path.join(common_dir, change.name), deadline)
-        packed = _packed_text(common_dir)
-        for change in changes:
-            if (_current(common_dir, packed, change.name, digits) or "0" * digits) != change.old:
-                return False
-            if change.new is not None:
-                _check_conflicts(common_dir, packed, change.name, digits)
-        for change in changes:
-            if change.new is not None:
-                write_all(locks[change.name], change.new.encode() + b"\n")
-                os.fsync(locks[change.name])
-        for change in changes:
-            if change.new is not None:
-                _put(os.path.join(common_dir, change.name))
-        _delete(common_dir, [change.name for change in changes if change.new is None], digits, deadline)
-        return True
+        with _all_locked(common_dir, [change.name for change in changes], deadline):
+            packed = _packed_text(common_dir)
+            for change in changes:
+                if (_current(common_dir, packed, change.name, digits) or "0" * digits) != change.old:
+                    return False
+                if change.new is not None:
+                    _check_conflicts(common_dir, packed, change.name, digits)
+            new = {change.name: change.new for change in changes if change.new is not None}
+            for name, value in new.items():
+                _write_new(os.path.join(common_dir, name), value)
+            for name in new:
+                _put(os.path.join(common_dir, name))
+            gone = [change.name for change in changes if change.new is None]
+            if gone:
+                settle(common_dir, new)  # a run that moves from one name to another never has none
+            _delete(common_dir, gone, digits, deadline)
+            return True
     except OSError as problem:
         raise from_os_error(problem, "writing refs") from problem
+
+
+@contextmanager
+def _all_locked(common_dir: str, names: list[str], deadline: float) -> Iterator[None]:
+    """Hold the locks of all these refs. Nobody waits with one of them held, so no two wait for each other."""
+    owner = own(refs_lock_path(common_dir))
+    paths = [os.path.join(common_dir, name) for name in sorted(names)]
+    while True:
+        with ExitStack() as held:
+            # Somebody may have been stopped (Ctrl-Z) with it. Proof is not worth waiting for him.
+            has_proof = owner.acquire(timeout=_PROOF_S)
+            held.callback(owner.release)
+            proof = owner.path if has_proof else None
+            busy = next((path for path in paths if not held.enter_context(owned_lock(path, proof))), None)
+            if busy is None:
+                yield
+                return
+        if time.monotonic() > deadline:
+            raise lock_held(busy)
+        time.sleep(POLL_S)
+
+
+def _write_new(path: str, value: str) -> None:
+    """The value that a ref is about to get, under a name that Git takes for a lock; the ref's own lock guards it."""
+    with suppress(FileNotFoundError):
+        os.unlink(path + _NEW)  # of a killed process
+    fd = create(path + _NEW)
+    try:
+        write_all(fd, value.encode() + b"\n")
+        os.fsync(fd)
     finally:
-        for name, fd in locks.items():
-            os.close(fd)
-            with suppress(FileNotFoundError):  # renamed into place
-                os.unlink(os.path.join(common_dir, name + ".lock"))
+        os.close(fd)
 
 
 def _current(common_dir: str, packed: str, name: str, digits: int) -> str | None:
@@ -149,11 +180,11 @@ def _check_conflicts(common_dir: str, packed: str, name: str, digits: int) -> No
 
 def _put(path: str) -> None:
     try:
-        os.rename(path + ".lock", path)
+        os.rename(path + _NEW, path)
     except IsADirectoryError:
         for directory, _, _ in os.walk(path, topdown=False):
             os.rmdir(directory)  # what deleted refs leave behind; _check_conflicts saw no ref in it
-        os.rename(path + ".lock", path)
+        os.rename(path + _NEW, path)
 
 
 def _delete(common_dir: str, names: list[str], digits: int, deadline: float) -> None:
@@ -167,9 +198,9 @@ def _delete(common_dir: str, names: list[str], digits: int, deadline: float) -> 
     # packed-refs. It holds packed-refs.lock from before it reads loose refs until after that rename. So one that
     # has read our file is seen here, by its lock or by its line, and one that comes later finds nothing to read.
     # The lock of the ref itself, which we hold, keeps everybody else from making the ref anew meanwhile.
-    lock = _packed_path(common_dir) + ".lock"
+    lock = packed_path(common_dir) + ".lock"
     while os.path.lexists(lock) and time.monotonic() < deadline:
-        time.sleep(_POLL_S)
+        time.sleep(POLL_S)
     _leave_packed(common_dir, names, digits, deadline)
 
 
@@ -182,21 +213,11 @@ def _leave_packed(common_dir: str, names: list[str], digits: int, deadline: floa
             rewrite_packed(common_dir, {}, gone, digits)
 
 
-def _packed_path(common_dir: str) -> str:
-    return os.path.realpath(os.path.join(common_dir, "packed-refs"))
-
-
-def fold_lock_path(common_dir: str) -> str:
-    """The file whose flock is proof of who owns the ref locks that are links to it (spec/refs)."""
-    return os.path.join(common_dir, "gitrun", "fold.lock")
-
-
 @contextmanager
 def _packed_lock(common_dir: str, deadline: float) -> Iterator[None]:
     """Hold packed-refs.lock, so that a kill can be healed unless a long fold has the proof of it just now."""
-    path = _packed_path(common_dir)
-    owner = FileLock(fold_lock_path(common_dir))
-    make_dirs(os.path.dirname(owner.path))
+    path = packed_path(common_dir)
+    owner = own(fold_lock_path(common_dir))
     if not owner.acquire(timeout=max(0.0, deadline - time.monotonic()) / 2):
         os.close(take_lock(path, deadline))
         try:
@@ -212,32 +233,9 @@ def _packed_lock(common_dir: str, deadline: float) -> Iterator[None]:
                     return
             if time.monotonic() > deadline:
                 raise lock_held(path)
-            time.sleep(_POLL_S)
+            time.sleep(POLL_S)
     finally:
         owner.release()
-
-
-def take_lock(path: str, deadline: float) -> int:
-    """Create `<path>.lock`, waiting until `deadline` (monotonic) for whoever has it; the open descriptor.
-
-    Raises GitrunError when it does not come free.
-    """
-    while True:
-        try:
-            return create(path + ".lock")
-        except FileNotFoundError:
-            make_dirs(os.path.dirname(path))
-        except FileExistsError:
-            if time.monotonic() > deadline:
-                raise lock_held(path) from None
-            time.sleep(_POLL_S)
-        except NotADirectoryError:
-            raise RefConflictError(f"a ref has a part of the name {path}") from None
-
-
-def lock_held(path: str) -> GitrunError:
-    """The problem of a lock that does not come free."""
-    return GitrunError(f"{path}.lock is held by another process", next=f"rm {path}.lock, if no git is running")
 
 
 def rewrite_packed(common_dir: str, added: dict[str, str], gone: Iterable[str], digits: int) -> None:
@@ -248,7 +246,7 @@ def rewrite_packed(common_dir: str, added: dict[str, str], gone: Iterable[str], 
         lines.pop(name, None)
     lines.update({name: f"{oid} {name}\n" for name, oid in added.items()})
     ordered = [lines[name] for name in sorted(lines, key=os.fsencode)]
-    path = _packed_path(common_dir)
+    path = packed_path(common_dir)
     # The lock guards this name too, so what a killed writer left under it is simply written over.
     temporary = path + ".gitrun"
     with suppress(FileNotFoundError):
@@ -306,46 +304,6 @@ def _give_to_owner(common_dir: str, path: str) -> None:
             os.chown(os.path.join(common_dir, path), theirs.st_uid, theirs.st_gid, follow_symlinks=False)
 
 
-@contextmanager
-def owned_lock(path: str, owner: str) -> Iterator[bool]:
-    """Hold `<path>.lock` as a hard link to the file `owner`, whose flock the caller has; False when it is taken.
-
-    A process that is killed here leaves the link behind, and whoever gets the flock next knows it by
-    its inode as dead (`drop_dead_locks`): Git's own lock files carry no such proof. Where the filesystem has no hard
-    links, an ordinary lock file is taken.
-    """
-    lock = path + ".lock"
-    try:
-        try:
-            os.link(owner, lock)
-        except OSError as problem:
-            if problem.errno not in (errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EMLINK):
-                raise
-            os.close(create(lock))
-    except FileExistsError:
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        with suppress(FileNotFoundError):  # somebody removed it by hand
-            os.unlink(lock)
-
-
-def drop_dead_locks(common_dir: str, prefix: str, owner: str) -> None:
-    """Remove the locks that killed processes left as links to `owner`; the caller has its flock."""
-    mine = os.stat(owner)
-    if mine.st_nlink == 1:
-        return
-    directory = os.path.join(common_dir, prefix)
-    names = os.listdir(directory) if os.path.isdir(directory) else []
-    packed = _packed_path(common_dir) + ".lock"
-    for path in (packed, *(os.path.join(directory, name) for name in names if name.endswith(".lock"))):
-        with suppress(FileNotFoundError):  # its holder has just let go
-            if os.path.samestat(os.lstat(path), mine):
-                os.unlink(path)
-
-
 def pack(common_dir: str, prefix: str, digits: int, owner: str, wanted: Callable[[str, str], bool]) -> int:
     """Move the loose refs below `prefix` that are `wanted` (by name and value) into packed-refs; how many.
 
@@ -353,7 +311,7 @@ def pack(common_dir: str, prefix: str, digits: int, owner: str, wanted: Callable
     packed-refs locked.
     """
     drop_dead_locks(common_dir, prefix, owner)
-    path = _packed_path(common_dir)
+    path = packed_path(common_dir)
     with owned_lock(path, owner) as locked:
         found = {n: v for n, v in read_loose(common_dir, prefix).items() if locked and wanted(n, v)}
         if not found:

@@ -18,7 +18,8 @@ from gitrun.files.locks import FileLock
 from gitrun.git import reffiles
 from gitrun.git.executable import failure
 from gitrun.git.hashing import is_hex, is_object_id, zero_id
-from gitrun.git.reffiles import Change, RefConflictError
+from gitrun.git.reffiles import Change
+from gitrun.git.reflocks import RefConflictError, drop_dead_locks, fold_lock_path
 from gitrun.git.repository import Repository
 
 RUNS = "refs/gitrun/runs/"
@@ -145,7 +146,7 @@ class RefTransaction:
 
 def fold_lock(repo: Repository) -> str:
     """The file whose flock is held to fold packs and refs; the locks on refs taken meanwhile are links to it."""
-    return reffiles.fold_lock_path(repo.common_dir)
+    return fold_lock_path(repo.common_dir)
 
 
 def _free_dead_locks(repo: Repository) -> None:
@@ -159,7 +160,7 @@ def _free_dead_locks(repo: Repository) -> None:
     lock = FileLock(path)
     if lock.acquire(timeout=_PATIENCE_S):
         try:
-            reffiles.drop_dead_locks(repo.common_dir, RUNS, path)
+            drop_dead_locks(repo.common_dir, RUNS, path)
         finally:
             lock.release()
 

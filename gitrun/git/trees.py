@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from gitrun.errors import DamagedRecord
@@ -60,6 +60,26 @@ def read_tree(reader: ObjectReader, oid: str) -> list[TreeEntry]:
     if kind != "tree":
         raise DamagedRecord(f"{oid} is a {kind}, not a tree")
     return parse_tree(data, len(oid) // 2)
+
+
+def tree_changes(
+    a: str | None, b: str | None, read_a: Callable[[str], list[TreeEntry]], read_b: Callable[[str], list[TreeEntry]]
+) -> Iterator[tuple[bytes, TreeEntry | None, TreeEntry | None]]:
+    """The files that differ between two trees: path, and the entry on either side; equal subtrees are never read."""
+    pending = [(b"", a, b)]
+    while pending:
+        prefix, old_tree, new_tree = pending.pop()
+        left = {entry.name: entry for entry in (read_a(old_tree) if old_tree is not None else [])}
+        right = {entry.name: entry for entry in (read_b(new_tree) if new_tree is not None else [])}
+        for name in left.keys() | right.keys():
+            old, new = left.get(name), right.get(name)
+            if old == new:
+                continue
+            below = [entry.oid if entry and entry.mode == DIRECTORY else None for entry in (old, new)]
+            if any(below):
+                pending.append((prefix + name + b"/", below[0], below[1]))
+            if any(entry is not None and entry.mode != DIRECTORY for entry in (old, new)):
+                yield prefix + name, old, new
 
 
 class Commit(NamedTuple):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from gitrun.files.locks import FileLock
 from gitrun.git import fold as folding
 from gitrun.git import packs, reffiles
 from gitrun.git.fold import fold, fold_now
@@ -157,7 +158,7 @@ def test_killed_at_every_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, w
     kept = {name.split(".")[0] for name in names if name.endswith(".keep")}
     assert kept == {name.split(".")[0] for name in names if name.endswith(".idx")}
     left = [name for _, _, files in os.walk(root / ".git") for name in files if name.endswith((".lock", ".gitrun"))]
-    assert set(left) <= {"fold.lock"}
+    assert set(left) <= {"fold.lock", "refs.lock"}
     _check(root, commits)
 
 
@@ -277,7 +278,7 @@ def test_a_fold_that_cannot_happen_is_a_warning(tmp_path: Path, monkeypatch: pyt
     first = OwnPacks(repo.objects_dir, "sha1").packs()[0]
     os.chmod(first.path("pack"), 0o644)
     whole = Path(first.path("pack")).read_bytes()
-    Path(first.path("pack")).write_bytes(whole[:40])
+    Path(first.path("pack")).write_bytes(whole[:20] + bytes(20) + whole[40:])
     listener = Listener()
     fold(repo, listener)
     assert len(listener.warnings) == 1 and listener.warnings[0].startswith("W010: the archive could not be folded")
@@ -287,11 +288,36 @@ def test_a_fold_that_cannot_happen_is_a_warning(tmp_path: Path, monkeypatch: pyt
     _check(root, commits)
 
 
+@pytest.mark.parametrize("damage", [lambda data: b"", lambda data: bytes(len(data)), lambda data: data[:-1]])
+@pytest.mark.parametrize("suffix", ["pack", "idx"])
+def test_a_pack_that_a_power_cut_left_is_put_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, damage: Callable[[bytes], bytes]
+) -> None:
+    """Nothing relies on it meanwhile, and what it was to hold is written again."""
+    monkeypatch.setattr(folding, "_PACKS", 3)
+    root = init(tmp_path / "r")
+    repo = opened(root)
+    commits = {RUNS + run_id(n): _record(repo, n) for n in range(2)}
+    commit, pack = add_run(repo, 2)
+    assert pack is not None
+    path = Path(pack.path(suffix))
+    path.chmod(0o644)
+    path.write_bytes(damage(path.read_bytes()))
+    assert not OwnPacks(repo.objects_dir, "sha1").contains(commit)
+    listener = Listener()
+    fold(repo, listener)
+    assert [warning[:4] for warning in listener.warnings] == ["W016"]
+    assert {name.partition(".")[0] for name in os.listdir(root / ".git/gitrun/quarantine")} == {pack.name}
+    commits[RUNS + run_id(2)] = _record(repo, 2)
+    assert commits[RUNS + run_id(2)] == commit
+    _check(root, commits)
+
+
 def test_a_fold_in_another_process_is_left_to_it(tmp_path: Path) -> None:
     repo = opened(init(tmp_path / "r"))
     _record(repo, 1)
     assert fold_now(repo)
-    with folding.FileLock(os.path.join(repo.common_dir, "gitrun/fold.lock")):
+    with FileLock(os.path.join(repo.common_dir, "gitrun/fold.lock")):
         assert not fold_now(repo)
     assert reffiles.read_loose(repo.common_dir, RUNS) == {}
 

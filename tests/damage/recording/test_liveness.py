@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 
 from gitrun.errors import LiveElsewhere
-from gitrun.files.holder import here
+from gitrun.files.holder import filesystem_of, here
 from gitrun.git.executable import find_git
 from gitrun.git.repository import Repository, discover
 from gitrun.monitor import SILENT, Monitor
 from gitrun.recording.live import LiveDirectory
-from gitrun.recording.liveness import ALIVE, DEAD, ELSEWHERE, filesystem_of, judge
+from gitrun.recording.liveness import ALIVE, DEAD, ELSEWHERE, judge
 from gitrun.recording.recover import recover, recover_all
 from tests.conftest import Result
 from tests.end_to_end.test_record import live, only_run, record_of, recorder, run_ids, started

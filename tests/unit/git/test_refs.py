@@ -75,7 +75,7 @@ def test_a_transaction_happens_whole_or_not_at_all(repo: Repository) -> None:
     transaction.create(run, two)
     transaction.delete(live)
     assert transaction.commit() and read_refs(repo, "refs/gitrun/") == {run: two}
-    assert not [name for _, _, names in os.walk(repo.git_dir) for name in names if name.endswith(".lock")]
+    assert not list(Path(repo.git_dir, "refs").rglob("*.lock"))
 
 
 def test_names_in_the_way_of_each_other(repo: Repository) -> None:
