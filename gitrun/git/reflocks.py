@@ -19,6 +19,7 @@ from gitrun.files.locks import FileLock
 from gitrun.files.write import create, fsync_dir, make_dirs
 
 POLL_S = 0.005
+_TRIES = 10
 
 
 class RefConflictError(GitrunError):
@@ -68,16 +69,22 @@ def owned_lock(path: str, owner: str | None) -> Iterator[bool]:
 
 def _make(lock: str, owner: str | None) -> bool:
     """Make the lock, and the directories above it; False when there is one."""
-    try:
-        if not os.path.isdir(os.path.dirname(lock)):
-            make_dirs(os.path.dirname(lock))
-        if owner is None or not _link(owner, lock):
-            os.close(create(lock))
-    except FileExistsError:
-        return False
-    except NotADirectoryError:
-        raise RefConflictError(f"a ref has a part of the name {lock.removesuffix('.lock')}") from None
-    return True
+    for tries_left in range(_TRIES - 1, -1, -1):
+        try:
+            if not os.path.isdir(os.path.dirname(lock)):
+                make_dirs(os.path.dirname(lock))
+            if owner is None or not _link(owner, lock):
+                os.close(create(lock))
+        except FileExistsError:
+            return False
+        except NotADirectoryError:
+            raise RefConflictError(f"a ref has a part of the name {lock.removesuffix('.lock')}") from None
+        except FileNotFoundError:
+            if not tries_left:
+                raise
+            continue  # `git pack-refs` removed the directory, which was empty
+        return True
+    return False
 
 
 def _link(owner: str, lock: str) -> bool:
