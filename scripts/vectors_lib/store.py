@@ -93,7 +93,7 @@ def chunking() -> dict[str, Any]:
 
 def pieces(data: bytes) -> list[bytes]:
     """What the default parameters cut `data` into."""
-    return [bytes(piece) for piece in cut(io.BytesIO(data), Chunking(), SILENT)]
+    return [bytes(piece) for piece in cut(b"", io.BytesIO(data), Chunking(), SILENT)]
 
 
 def session() -> bytes:

@@ -16,6 +16,7 @@ import zstandard
 
 from gitrun.child.frames import MAX_PAYLOAD, frame, good_length, pack_value, read_frames
 from gitrun.recording.console import _stored, read_stream
+from tests.metrics_journal import read_journals
 
 ROOT = Path(__file__).resolve().parents[3]
 VECTORS = ROOT / "spec" / "vectors" / "journal"
@@ -36,6 +37,7 @@ def test_the_code_makes_the_golden_bytes() -> None:
     done = subprocess.run(
         [sys.executable, ROOT / "scripts" / "make_vectors.py", "--check"], capture_output=True, text=True
     )
+    assert done.stderr == ""
     assert [line for line in done.stdout.splitlines() if "vectors/journal/" in line] == []
 
 
@@ -78,3 +80,20 @@ def test_damage_never_raises(cut: int) -> None:
 def test_a_short_console_is_a_valid_zstd_frame(size: int) -> None:
     data = bytes(range(256)) * 256
     assert zstandard.ZstdDecompressor().decompress(_stored(data[:size])) == data[:size]
+
+
+def test_the_metrics_journal(tmp_path: Path) -> None:
+    folder = tmp_path / "members" / "0"
+    folder.mkdir(parents=True)
+    (folder / "metrics-4711-0000000a").write_bytes((VECTORS / "metrics").read_bytes())
+    found = read_journals(tmp_path)
+    assert [(point.step, point.time_ns - 1_795_502_400_000_000_000) for point in found.points] == [
+        (0, 0),
+        (1, 1),
+        (-7, 3),
+        (None, 4),
+    ]
+    assert [list(point.values) for point in found.points] == [["loss", "val/acc"], ["loss", "val/acc"], ["ä"], ["loss"]]
+    assert str(found.points[1].values) == "{'loss': nan, 'val/acc': -inf}"
+    kinds = ["metrics", "missing", "config", "summary", "of a later gitrun", "seed"]
+    assert [frame["kind"] for _, frame in found.maps] == kinds and found.missing == 3

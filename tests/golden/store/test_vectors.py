@@ -40,6 +40,7 @@ def test_the_code_makes_the_golden_bytes() -> None:
     done = subprocess.run(
         [sys.executable, ROOT / "scripts" / "make_vectors.py", "--check"], capture_output=True, text=True
     )
+    assert done.stderr == ""
     assert [line for line in done.stdout.splitlines() if "vectors/store/" in line] == []
 
 
