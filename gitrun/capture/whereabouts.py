@@ -27,7 +27,8 @@ _USERS = (b"/usr/local/", b"/opt/")  # where people put Python files of their ow
 _SITES = re.compile(rb"/(?:site|dist)-packages/")
 _STDLIB = re.compile(rb"lib(?:32|64)?/(?:python|pypy)\d+(?:\.\d+)?(?:t|\.zip)?(?:/|\Z)")
 _INSTALLER_MADE = (b"-packages/_virtualenv.py",)  # written by virtualenv and uv into every environment they make
-_OWN = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "child").encode() + b"/"
+_PACKAGE = os.fsencode(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) + b"/"
+_OWN = _PACKAGE + b"child/"
 
 Owner = Callable[[bytes], object]  # what owns an absolute path below a directory of packages; false for nothing
 
@@ -92,6 +93,8 @@ class Whereabouts:
             for container, n in self._containers:
                 if name.startswith(container):
                     return Where(name[len(container) :], n, path)
+        if path.startswith(_PACKAGE):
+            return None  # lent to a program that has no gitrun of its own
         if self._is_systems(path, is_library) or (real != path and self._is_foreign(real, is_library)):
             return None
         return Where(path, None, path)

@@ -26,6 +26,7 @@ JOURNAL = "artifacts-"  # then the pid, and eight hex digits
 _FICLONE = 0x40049409
 _PIECE = 1 << 20
 _ATTEMPTS = 3
+_LONGEST_NAME, _LONGEST_PATH, _GIT = 255, 4095, b".git"
 _LIMIT = 2 << 30  # the setting record.output_bytes
 _LEAST_FREE = 5 << 30
 
@@ -42,6 +43,9 @@ def log_artifact(path: str | bytes | os.PathLike[str] | os.PathLike[bytes], name
     """
     place = os.path.abspath(os.fsencode(path))
     label = None if name is None else _label(name)
+    if label is None and not _may_be_written(place.lstrip(b"/")):
+        tell(f"log_artifact: {os.fsdecode(place)} is not kept: Git's own directory, or too long a path")
+        return
     folder = member()
     if folder is None:
         return
@@ -70,13 +74,21 @@ def _label(name: str) -> bytes:
     label = os.fsencode(name)
     if b"\0" in label or any(part in (b"", b".", b"..") for part in label.split(b"/")):
         raise ValueError(f"the name of an artifact is a relative path without '.' and '..', not {name!r}")
+    if not _may_be_written(label):
+        raise ValueError(f"the name of an artifact is too long, or Git's own directory: {name[:60]!r}")
     return label
 
 
+def _may_be_written(path: bytes) -> bool:
+    """Whether whoever seals will take this path; a rarer spelling of `.git` is named there."""
+    parts = path.split(b"/")
+    return len(path) <= _LONGEST_PATH and not any(len(one) > _LONGEST_NAME or one.lower() == _GIT for one in parts)
+
+
 def _files(top: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The files below a directory, each with its path there; links to directories are not followed."""
+    """The files below a directory, each with its path there; not those behind links to directories, nor in a `.git`."""
     for directory, names, files in os.walk(top):
-        names.sort()
+        names[:] = sorted(name for name in names if name.lower() != _GIT)
         for name in sorted(files):
             file = os.path.join(directory, name)
             yield file, file[len(top) :].lstrip(b"/")

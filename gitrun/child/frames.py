@@ -6,8 +6,13 @@ what came before it is whole. The payload is one msgpack value, produced here wi
 `struct` only for a float: this module is also loaded into the user's process, where each import would be felt.
 """
 
+from __future__ import annotations
+
 import zlib
-from typing import Any, Iterator
+
+TYPE_CHECKING = False  # as in typing, which takes longer to load than all of this
+if TYPE_CHECKING:
+    from typing import Any, Iterator
 
 HEADER_BYTES = 8
 _WIDTHS = (1, 2, 4, 8)  # in bytes
@@ -50,12 +55,12 @@ def pack_value(value: Any) -> bytes:
 
     Raises TypeError for anything else and OverflowError for integers outside 64 bits.
     """
-    parts = []  # type: list[bytes]
+    parts: list[bytes] = []
     _pack(value, parts)
     return b"".join(parts)
 
 
-def _pack(value: Any, parts: "list[bytes]") -> None:
+def _pack(value: Any, parts: list[bytes]) -> None:
     if type(value) is bytes and len(value) < 256:  # a report is mostly paths
         parts.append(b"\xc4" + len(value).to_bytes(1, "big") + value)
     elif isinstance(value, (bytes, bytearray, memoryview)):
@@ -102,7 +107,7 @@ def _integer(value: int) -> bytes:
     raise OverflowError("an integer of more than 64 bits")
 
 
-def _head(length: int, fix: int, fix_max: int, *codes: "int | None") -> bytes:
+def _head(length: int, fix: int, fix_max: int, *codes: int | None) -> bytes:
     """The length prefix of a str, bin, array or map: a fixed form, then 8, 16 or 32 bits."""
     if length <= fix_max:
         return (fix | length).to_bytes(1, "big")

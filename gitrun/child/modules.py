@@ -76,13 +76,13 @@ def mapped() -> list[bytes]:
     except OSError:
         return []
     try:
-        while part := os.read(fd, 1 << 20):
+        while part := os.read(fd, 1 << 16):
             parts.append(part)
     finally:
         os.close(fd)
     found = set()
     for line in b"".join(parts).split(b"\n"):
-        words = line.split(None, 5)
-        if len(words) == 6 and b"x" in words[1] and words[5].startswith(b"/"):
-            found.add(words[5])
+        before, slash, path = line.partition(b"/")
+        if slash and b"x" in before.split(None, 2)[1]:
+            found.add(slash + path)
     return sorted(found)

@@ -70,7 +70,7 @@ class _Child:
 def _begin():
     run = os.environ.get("GITRUN_RUN_DIR")
     if run and os.name == "posix":
-        child = _Child(run + "/members/0")
+        child = _Child(run + "/members/" + os.environ.get("GITRUN_MEMBER", "0"))
         child.load = _loader(child)
         if _write_start(child):
             _note_script(child)

@@ -130,6 +130,15 @@ def test_a_program_that_closes_its_descriptors_and_opens_others(logged: Logged, 
     assert {(work / f"own{n}").read_text() for n in range(20)} == {"mine"} and (work / "big").read_bytes() == b""
 
 
+def test_no_file_of_the_programs_gets_another_number(logged: Logged) -> None:
+    done, _ = logged(
+        "before = os.open('a', os.O_CREAT)\nos.close(before)\ngitrun.log({'x': 1})\nprint(os.open('a', 0) == before)\n"
+        "print(sorted(int(fd) for fd in os.listdir('/proc/self/fd') if int(fd) > 90))\n"
+        "import subprocess\nsubprocess.run(['ls', '/proc/self/fd'], close_fds=False)\n"
+    )
+    assert done.stdout.decode().split() == ["True", "[1000]", "0", "1", "2", "3"]
+
+
 def test_a_variable_that_goes_takes_nothing_with_it(logged: Logged) -> None:
     done, found = logged(
         "gitrun.log({'x': 1})\nos.environ.clear()\nos.closerange(3, 4000)\ngitrun.log({'x': 2})\n"
@@ -261,8 +270,34 @@ def test_as_deep_as_a_program_can_be(logged: Logged) -> None:
         "def dive(n):\n    gitrun.log({'deep': n})\n    gitrun.log({'deep': {'er': n}})\n    dive(n + 1)\n"
         "try:\n    dive(0)\nexcept RecursionError:\n    print('up')\ngitrun.log({'deep': -1})\n"
     )
-    assert (done.code, done.stdout) == (0, b"up\n")
+    assert done == Ended(0, b"up\n", b"")
     assert found.points[-1].values == {"deep": -1.0} and len(found.points) > 1000
+    assert {frame["why"] for frame in found.of("missing")} <= {"RecursionError"}
+
+
+def test_a_value_that_never_ends(logged: Logged) -> None:
+    done, found = logged(
+        "class Endless:\n    def __float__(self):\n        return float(self)\n"
+        "gitrun.log({'x': 1, 'y': Endless()})\ngitrun.log({'x': 2})\nprint('went on')\n"
+    )
+    assert done == Ended(0, b"went on\n", b"")
+    assert [point.values for point in found.points] == [{"x": 2.0}]
+    assert found.of("missing")[0]["why"] == "RecursionError"
+
+
+def test_threads_whose_descriptor_is_closed_under_them(logged: Logged) -> None:
+    done, found = logged(
+        "import threading\ndef work(n):\n    for i in range(2000):\n        gitrun.log({f'x{n}': i}, step=i)\n"
+        "threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]\n"
+        "[one.start() for one in threads]\n"
+        "for _ in range(5):\n    time.sleep(0.01)\n    os.closerange(900, 4000)\n"
+        "[one.join() for one in threads]\n"
+    )
+    assert (done.code, done.stderr, found.missing) == (0, b"", 0)
+    for n in range(4):
+        mine = sorted(point.values[f"x{n}"] for point in found.points if f"x{n}" in point.values)
+        assert mine == list(range(2000))
+    assert len({point.file for point in found.points}) <= 6
 
 
 def test_config_summary_and_seed(logged: Logged) -> None:
@@ -321,7 +356,7 @@ def test_importing_and_logging_costs_the_standard_library_and_little_time(work: 
         loaded, first, *names = execute([sys.executable, "-c", program], work, environment(run)).stdout.split()
         times.append((float(loaded), float(first)))
         assert {name.decode() for name in names} <= {*sys.stdlib_module_names, "gitrun"} - {"typing", "re"}
-    assert min(loaded for loaded, _ in times) < 10 and min(first for _, first in times) < 10  # milliseconds
+    assert min(loaded for loaded, _ in times) < 10 and min(first for _, first in times) < 50  # milliseconds
 
 
 def test_a_call_is_quick(logged: Logged) -> None:
