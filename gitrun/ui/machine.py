@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from gitrun.model.listing import listed
 from gitrun.ui.words import size
 
 Lines = Iterator[tuple[str, str]]
@@ -29,7 +30,7 @@ def machine_lines(hardware: dict[str, Any], members: list[Any], process: dict[st
     words = (system.get("system"), system.get("distribution"), system.get("distribution_version"))
     yield from _line("os", " ".join(str(word) for word in words if word))
     for member in map(_object, members):
-        yield from _member(member)
+        yield from _member(member, len(members) > 1)
 
 
 def _cores(relevant: dict[str, Any]) -> str:
@@ -73,17 +74,28 @@ def _numerics(process: dict[str, Any]) -> Lines:
     yield from _line("blas", ", ".join(dict.fromkeys(name for name in named if name)))
 
 
-def _member(member: dict[str, Any]) -> Lines:
+def _member(member: dict[str, Any], is_one_of_many: bool) -> Lines:
     rank = f", rank {member['rank']}" if type(member.get("rank")) is int else ""
-    yield from _line("host", f"{member['host']}{rank}" if member.get("host") else "")
+    if is_one_of_many:
+        ended = f", {member.get('status')}{exit_words(_object(member.get('exit')))}" if member.get("status") else ""
+        yield f"member {member.get('n')}", f"{member.get('host')}{rank}{ended}"
+        yield from _line("command", " ".join(map(str, _list(member.get("command")))))
+    else:
+        yield from _line("host", f"{member['host']}{rank}" if member.get("host") else "")
     for job in map(_object, _list(member.get("jobs"))):
         words = [
             f"{key.replace('_', ' ')} {value}" for key, value in sorted(job.items(), key=_job_first) if key != "kind"
         ]
         yield str(job.get("kind")), ", ".join(words)
     names = [str(_object(each).get("uuid") or _object(each).get("pci")) for each in _list(member.get("devices"))]
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    yield from _line("devices", ", ".join(names[:_SHOWN]) + more)
+    yield from _line("devices", listed(names, _SHOWN))
+
+
+def exit_words(exit: dict[str, Any]) -> str:
+    """`, exit 3` or `, signal 9`; empty where nobody saw the end."""
+    if exit.get("signal") is not None:
+        return f", signal {exit['signal']}"
+    return "" if exit.get("code") is None else f", exit {exit['code']}"
 
 
 def _job_first(item: tuple[str, Any]) -> bool:

@@ -7,7 +7,10 @@ from typing import Any
 
 from gitrun.archive.harmless import harmless
 from gitrun.archive.replayable import gaps, told, who_ran
-from gitrun.ui.machine import machine_lines
+from gitrun.model.listing import first_lines, listed
+from gitrun.ui.machine import exit_words, machine_lines
+from gitrun.ui.metrics import metric_lines
+from gitrun.ui.system import system_lines
 from gitrun.ui.terminal import STATUS_STYLE, Screen
 from gitrun.ui.words import duration, local_time, plural, size
 
@@ -20,19 +23,30 @@ _LONG = 2000
 
 
 def print_page(
-    screen: Screen, run: dict[str, Any], command: str, places: dict[str, Any], children: list[str] | None = None
+    screen: Screen,
+    run: dict[str, Any],
+    command: str,
+    places: dict[str, Any],
+    children: list[str] | None = None,
+    curves: dict[str, str] | None = None,
 ) -> None:
-    """Print a run as `to_json` gives it; `places` is where its parts are (for sizes), `children` the runs inside it."""
+    """Print a run as `to_json` gives it.
+
+    `places` is where its parts are (for sizes), `children` the runs inside it, `curves` sparklines by metric.
+    """
     status = screen.style(run["status"], STATUS_STYLE.get(run["status"]))
-    screen.line(f"{screen.style('run ' + run['id'], 'bold')}  {status}{_exit(run['exit'])}")
+    screen.line(f"{screen.style('run ' + run['id'], 'bold')}  {status}{exit_words(run['exit'])}")
     sections = (
         ("", _identity(run, command)),
         ("source", _source(run["source"])),
         ("config", _values(run["config"]["values"])),
         ("environment", _environment(run["environment"], run["lock"])),
         ("hardware", machine_lines(run["hardware"], run["members"], run["process"])),
+        ("metrics", metric_lines(run["metrics"], run["summary"], curves or {}, run["id"])),
+        ("system", system_lines(run["system"])),
         ("output", _output(run, places)),
         ("links", _links(run["links"], children or [])),
+        ("legs", _legs(run.get("legs") or [])),
         ("coverage", _coverage(run["replayable"], run["coverage"])),
     )
     for title, lines in sections:
@@ -46,12 +60,6 @@ def _section(screen: Screen, title: str, lines: list[tuple[str, str]]) -> None:
         screen.line(screen.style(title, "bold"))
     for label, text in lines:
         screen.line(f"  {screen.style(harmless(label).ljust(_LABEL), 'dim')} {harmless(text, _LONG)}".rstrip())
-
-
-def _exit(exit: dict[str, Any]) -> str:
-    if exit["signal"] is not None:
-        return f", signal {exit['signal']}"
-    return "" if exit["code"] is None else f", exit {exit['code']}"
 
 
 def _identity(run: dict[str, Any], command: str) -> Lines:
@@ -78,6 +86,8 @@ def _used(process: dict[str, Any]) -> Lines:
         memory = process.get("max_rss_bytes")
         peak = f", {size(memory)} at most" if type(memory) is int and memory >= 0 else ""
         yield "used", f"{duration(sum(float(value) for value in seconds if value is not None))} of CPU{peak}"
+    if type(killed := process.get("oom_kills")) is int and killed > 0:
+        yield "killed", f"the kernel killed {killed:,} of all processes for want of memory meanwhile"
     yield from _values({"not started": (_object(process.get("start_error"))).get("message")})
     left = process.get("left_behind")
     for each in left if type(left) is list else []:
@@ -106,11 +116,9 @@ def _size_of(entry: dict[str, Any]) -> str:
 
 def _paths(label: str, paths: list[Any]) -> Lines:
     texts = [str(path["path"] if isinstance(path, dict) else path) for path in paths]
-    for text in texts[:_PATHS]:
+    for text in first_lines(texts, _PATHS):
         yield label, text
         label = ""
-    if len(texts) > _PATHS:
-        yield "", f"… and {len(texts) - _PATHS:,} more"
 
 
 def _values(values: Any, prefix: str = "") -> Lines:
@@ -136,6 +144,14 @@ def _links(links: dict[str, Any], children: list[str]) -> Lines:
     yield from _paths("children", children)
 
 
+def _legs(legs: list[dict[str, Any]]) -> Lines:
+    """The runs that led to this one and itself, and where the source changed on the way."""
+    for leg in legs:
+        took = "" if leg["duration_s"] is None else f" in {duration(leg['duration_s'])}"
+        drift = f"; its source differs: {listed(leg['drift'])}" if leg["drift"] else ""
+        yield leg["id"][-6:], f"{local_time(leg['started_at'])} {leg['status']}{took}{drift}"
+
+
 def _output(run: dict[str, Any], places: dict[str, Any]) -> Lines:
     for name, place in places.items():
         if name.startswith("console") and type(place.get("bytes")) is int:
@@ -159,8 +175,6 @@ def _coverage(replayable: dict[str, Any], coverage: dict[str, Any]) -> Lines:
         if told(topic, gap) not in reasons:
             missed.setdefault(topic, []).append(gap.removeprefix(f"{topic}: "))
     for topic, sentences in missed.items():
-        for sentence in sentences[:_GAPS]:
+        for sentence in first_lines(sentences, _GAPS):
             yield topic, sentence
             topic = ""
-        if len(sentences) > _GAPS:
-            yield "", f"… and {len(sentences) - _GAPS:,} more"

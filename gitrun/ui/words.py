@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from gitrun.model.times import parse_iso
+
+if TYPE_CHECKING:
+    from gitrun.recording.request import Recorded, Started
 
 _UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB")
 
@@ -49,3 +53,16 @@ def local_time(text: str | None, localtime: Callable[[float], time.struct_time] 
 def plural(count: int, noun: str) -> str:
     """`1 file`, `3 files`."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def beginning(run: Started) -> str:
+    """The line when a run begins."""
+    return f"recording {run.run_id} ({plural(run.changes, 'changed file') if run.changes else 'no changes'})"
+
+
+def ending(run: Recorded) -> str:
+    """The line when a run was sealed."""
+    took = "" if run.duration_s is None else f" in {duration(run.duration_s)}"
+    left_out = f", {size(run.left_out_bytes)} left out" if run.left_out_bytes else ""
+    stored = f"{size(run.stored_bytes)} stored{left_out}"
+    return f"{run.run_id} {run.status}{took}, {stored}, next: gitrun show {run.run_id[-6:]}"
