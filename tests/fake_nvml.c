@@ -56,6 +56,17 @@ int nvmlDeviceGetMemoryInfo(void *handle, struct memory *memory) {
     memory->free = memory->used = memory->total / 2;
     return OK;
 }
+int nvmlDeviceGetUtilizationRates(void *handle, u32 *rates) {
+    if (part(handle) || number(handle) == 2) return NOT_SUPPORTED;
+    rates[0] = 93 - number(handle);
+    rates[1] = 40;
+    return OK;
+}
+int nvmlDeviceGetPowerUsage(void *handle, u32 *milliwatts) { *milliwatts = 310500 + number(handle); return OK; }
+int nvmlDeviceGetTemperature(void *handle, int sensor, u32 *degrees) {
+    *degrees = 61 + number(handle);
+    return sensor == 0 ? OK : INVALID;
+}
 int nvmlDeviceGetCudaComputeCapability(void *handle, int *major, int *minor) {
     *major = mode("mixed") && number(handle) == 1 ? 7 : 9;
     *minor = *major == 7 ? 5 : 0;

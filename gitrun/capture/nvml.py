@@ -5,6 +5,9 @@ a tenth of a second to import. So the question is put by another process, which 
 `{"devices": [...], "driver": ..., "cuda": ..., "problems": [...]}`, or `{"missing": true}` without the bindings, or
 `{"error": "..."}` where the library refuses.
 
+With the word `watch` it goes on, and writes what the devices are busy with, once a second, in a line of JSON each:
+`{"gpu/<index>/busy": 0.93, "gpu/<index>/memory_bytes": ..., ...}`, until nobody reads it any more.
+
 Every fact is asked for by itself: old drivers and small devices lack some, and then that one is null.
 """
 
@@ -12,16 +15,60 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
 MAX_DEVICES = 256
+_SHARE = 1000  # of the time between two looks, how many times what one takes
 
 
 def main() -> int:
     """Writes the answer to stdout; 0 always, for the answer says what went wrong."""
-    sys.stdout.write(json.dumps(answer()) + "\n")
+    if sys.argv[1:] == ["watch"]:
+        watch()
+    else:
+        sys.stdout.write(json.dumps(answer()) + "\n")
     return 0
+
+
+def watch() -> None:
+    """Writes the load of all devices once a second, or less often where asking takes long; returns where it cannot."""
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+        found = {n: _or_none(pynvml.nvmlDeviceGetHandleByIndex, n) for n in range(_count(pynvml))}
+    except Exception:  # what is missing, the answer to the first question has said
+        return
+    allowed = {n: handle for n, handle in found.items() if handle is not None}
+    while allowed:
+        began = time.process_time()
+        values = {name: value for n, handle in allowed.items() for name, value in _load(pynvml, n, handle).items()}
+        try:
+            sys.stdout.write(json.dumps(values) + "\n")
+            sys.stdout.flush()
+        except OSError:
+            return  # the keeper is gone
+        time.sleep(max(1.0, (time.process_time() - began) * _SHARE))
+
+
+def _load(nvml: Any, index: int, handle: Any) -> dict[str, float]:
+    """What one device does: busy as a share of the last moment (0 to 1), bytes, watts, degrees Celsius."""
+    rates = _or_none(nvml.nvmlDeviceGetUtilizationRates, handle)
+    memory = _or_none(nvml.nvmlDeviceGetMemoryInfo, handle)
+    milliwatts = _or_none(nvml.nvmlDeviceGetPowerUsage, handle)
+    values = {
+        "busy": None if rates is None else rates.gpu / 100,
+        "memory_bytes": None if memory is None else memory.used,
+        "power_w": None if milliwatts is None else milliwatts / 1000,
+        "temperature_c": _or_none(nvml.nvmlDeviceGetTemperature, handle, 0),
+    }
+    return {f"gpu/{index}/{name}": float(value) for name, value in values.items() if value is not None}
+
+
+def _count(nvml: Any) -> int:
+    return min(int(nvml.nvmlDeviceGetCount()), MAX_DEVICES)
 
 
 def answer() -> dict[str, Any]:
@@ -47,7 +94,7 @@ def answer() -> dict[str, Any]:
 def _read(nvml: Any) -> dict[str, Any]:
     problems: list[str] = []
     devices = []
-    for index in range(min(nvml.nvmlDeviceGetCount(), MAX_DEVICES)):
+    for index in range(_count(nvml)):
         try:
             handle = nvml.nvmlDeviceGetHandleByIndex(index)
         except nvml.NVMLError as problem:  # a scheduler may forbid some devices
