@@ -55,7 +55,7 @@ def settle_environment(live: LiveDirectory, draft: dict[str, Any], observed: "Ob
         return [*(known if isinstance(known, list) else []), *others] if others else None
     live.write_part("environment.json", encode(actual.value))
     draft["interpreter"] = actual.interpreter
-    remove_quietly(os.path.join(live.path, STATE))  # what was locked is the one that was expected
+    remove_quietly(os.path.join(live.home, STATE))  # what was locked is the one that was expected
     draft["lock"] = {**UNFINISHED, "reason": _NOT_LOCKED}
     draft.setdefault("live", {})["sites"] = [path_text(site) for site in actual.sites]
     return list(map(clean_text, [*actual.problems, *others])) or "complete"

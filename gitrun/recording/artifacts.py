@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from gitrun.archive.entries import PART, Entry, read_entries
 from gitrun.model.canonical import MAX_BYTES, decode_lines, encode_line, path_bytes
 from gitrun.recording.live import LiveDirectory
 
-PART = "artifacts.jsonl"
 Line = dict[str, Any]
 
 
@@ -17,6 +17,11 @@ def read_artifacts(live: LiveDirectory) -> list[Line]:
         return []
     with open(path, "rb") as file:
         return decode_lines(file.read(MAX_BYTES), MAX_BYTES)
+
+
+def entries_there(live: LiveDirectory) -> list[Entry]:
+    """The same lines as a reader of the sealed run will see them; raises DamagedRecord as well."""
+    return read_entries(read_artifacts(live))
 
 
 def replace_artifacts(live: LiveDirectory, is_old: Callable[[Line], bool], lines: Iterable[Line]) -> None:

@@ -21,13 +21,13 @@ from gitrun.capture.imports import started_in, worktree_of
 from gitrun.capture.inputs import MAX_FILES, Allowance, describe
 from gitrun.capture.readings import CONFIG, OBSERVED, Belongings, named_paths, readings
 from gitrun.capture.whereabouts import Territory, Whereabouts, prefixes_of
-from gitrun.git.objects import ObjectReader, open_reader
+from gitrun.git.objects import reader_on_demand
 from gitrun.model.canonical import MAX_BYTES, DecodeProblem, decode, path_bytes
 from gitrun.recording.artifacts import Line, read_artifacts
+from gitrun.recording.context import limit
 from gitrun.recording.member import started_at_ns
 from gitrun.recording.rooting import read_lines
 from gitrun.recording.storing_inputs import tell_makers, write_inputs
-from gitrun.settings import KEYS
 
 if TYPE_CHECKING:
     from gitrun.recording.observing import Subject
@@ -180,22 +180,12 @@ def _consumer(subject: Subject, lines: list[Line]) -> Iterator[_Consumer]:
     own = [os.fsencode(path) for path in (context.gitrun_dir, context.archive.common_dir, live.path)]
     own += [path_bytes(path) for path in draft["live"].get("own_files") or ()]
     belongings = Belongings(Whereabouts(Territory(worktree, roots, prefixes), subject.owners.below), own, prefixes)
-    readers: list[ObjectReader] = []
-
-    def reader() -> ObjectReader:
-        if not readers:
-            readers.append(open_reader(context.archive))
-        return readers[0]
-
-    source = HeldSource(draft["source"], read_lines(live), reader)
     started_ns = draft["live"].get("tree_clock_ns") or started_at_ns(live.member)
     if started_ns is None:  # nobody wrote down that the command was let go: its live directory was there before
         started_ns = os.stat(os.path.join(live.member, "header.json")).st_mtime_ns
-    try:
+    with reader_on_demand(context.archive) as reader:
+        source = HeldSource(draft["source"], read_lines(live), reader)
         yield _Consumer(subject, _Setting(worktree, cwd, started_ns), lines, belongings, source)
-    finally:
-        for opened in readers:
-            opened.close()
 
 
 def _config(subject: Subject) -> dict[str, Any]:
@@ -211,8 +201,7 @@ def _config(subject: Subject) -> dict[str, Any]:
 
 
 def _limit(subject: Subject, name: str) -> Any:
-    key = f"record.input_{name}"
-    return (subject.draft["live"].get("limits") or {}).get(key, KEYS[key].default)
+    return limit(subject.draft, f"record.input_{name}")
 
 
 def _end(subject: Subject, seconds: float) -> float:

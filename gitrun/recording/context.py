@@ -1,23 +1,27 @@
 """Where sealed runs go: the archive, its directory, and whom to tell."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gitrun.git.repository import Repository
 from gitrun.monitor import Monitor
-from gitrun.settings import load
+from gitrun.settings import KEYS, load
 
 if TYPE_CHECKING:
     from gitrun.store.blobs import BlobStore
 
 
 class Context(NamedTuple):
-    """Where sealed runs go."""
+    """Where sealed runs go.
+
+    `stop_by` says by when (time.monotonic) a run has to be sealed; None: there is time.
+    """
 
     archive: Repository
     gitrun_dir: str
     environ: Mapping[str, str]
     monitor: Monitor
+    stop_by: Callable[[], float | None] = lambda: None
 
     def store(self) -> "BlobStore":
         """The archive's store."""
@@ -25,3 +29,8 @@ class Context(NamedTuple):
 
         path = load(None, self.archive.config, self.environ).get("store.path")
         return BlobStore(self.gitrun_dir, self.monitor, path)
+
+
+def limit(draft: dict[str, Any], key: str) -> Any:
+    """A setting as it was when the run began; whoever seals it may have others."""
+    return (draft["live"].get("limits") or {}).get(key, KEYS[key].default)

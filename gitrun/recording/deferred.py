@@ -42,13 +42,18 @@ def copies_of(gitrun_dir: str, run_id: str) -> str:
 def keep_copies(gitrun_dir: str, live: LiveDirectory, run_id: str) -> None:
     """Takes the copies out of a live directory that is about to be removed, where the run was noted.
 
-    The directory is moved as it is, so that each copy still is the file that its entry describes.
+    They are moved as they are, so that each copy still is the file that its entry describes.
     """
-    folder = os.path.join(live.member, FOLDER)
-    if not os.path.isdir(folder) or not os.path.exists(os.path.join(home(gitrun_dir), run_id)):
+    folders = [os.path.join(member, FOLDER) for member in live.members()]
+    folders = list(filter(os.path.isdir, folders))
+    if not folders or not os.path.exists(os.path.join(home(gitrun_dir), run_id)):
         return
     try:
-        os.rename(folder, copies_of(gitrun_dir, run_id))
+        first, *more = folders
+        os.rename(first, copies_of(gitrun_dir, run_id))
+        for folder in more:
+            for name in os.listdir(folder):
+                os.rename(os.path.join(folder, name), os.path.join(copies_of(gitrun_dir, run_id), name))
     except OSError as problem:
         raise from_os_error(problem, "keeping what is not stored yet") from problem
 

@@ -6,6 +6,7 @@ keeper that is killed in between, or a disk that is full, takes nothing that was
 
 import json
 import os
+import signal
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -24,9 +25,11 @@ class Ending:
         self._fd = reserve_exit(member)
         self.facts: dict[str, Any] = {"code": None, "signal": None, "left_behind": []}
         self.started_ns, self._started = time.time_ns(), time.monotonic()
+        self._oom_kills = 0
 
     def begin(self) -> None:
         """The command starts now."""
+        self._oom_kills = oom_kills()
         self.started_ns, self._started = time.time_ns(), time.monotonic()
 
     def waited(self, status: int, user_s: float, system_s: float, peak: int) -> None:
@@ -39,6 +42,8 @@ class Ending:
             system_s=system_s,
             max_rss_bytes=peak,
         )
+        if self.facts["signal"] == signal.SIGKILL:
+            self.facts["oom_kills"] = oom_kills() - self._oom_kills
 
     def now(self) -> None:
         """The end is now, whatever it was."""
@@ -70,6 +75,16 @@ class Ending:
     def sync(self) -> None:
         """Makes what was written survive a power cut."""
         harmless(os.fsync, self._fd)
+
+
+def oom_kills() -> int:
+    """How many processes the kernel has killed for want of memory since the machine was started, as far as it tells."""
+    try:
+        with open("/proc/vmstat", "rb") as file:
+            _, found, rest = file.read().partition(b"\noom_kill ")
+    except OSError:
+        return 0
+    return int(rest.split()[0]) if found else 0
 
 
 def harmless(action: Callable[..., object], *args: object) -> None:

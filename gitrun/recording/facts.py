@@ -52,6 +52,7 @@ class FactFinder:
         self._question: Question | None = None
         self._locker: Locker | None = None
         self._survey: Survey | None = None
+        self._is_told = False  # which Python it is, by a process of the run
 
     def before_the_start(self) -> None:
         """What has to be seen before the command can change it: the user's streams, the named inputs."""
@@ -77,17 +78,21 @@ class FactFinder:
             self._coverage.pop(name, None)
 
     def while_it_runs_on(self) -> None:
-        """What is worth it for a command that takes its time; goes on beside everything else."""
-        self._guard("environment", self._actual_environment)
+        """What is worth it for a command that takes its time; goes on beside everything else.
+
+        Called again and again, because a script may start its Python late.
+        """
+        self._look_again(has_ended=False)
         if self._survey is not None:
             self._survey.start()
 
     def settle(self) -> None:
         """Waits for what goes on beside the command, two seconds at most; called when the command has ended."""
+        self._look_again(has_ended=True)
+        if self._survey is not None:
+            self._survey.settle()
         if self._locker is not None:
             self._locker.settle()
-        if self._survey is not None:
-            self._survey.tell(self._draft)
 
     def _guard(self, name: str, capture: Callable[[], list[str]]) -> None:
         from gitrun.capture.facts import clean_text
@@ -102,21 +107,29 @@ class FactFinder:
 
     def _exposed(self) -> list[str]:
         source = self._draft["source"]
-        paths = [*(source.get("modified") or []), *(source.get("index_tracked_new") or [])]
+        paths = [path for kind in ("modified", "index_tracked_new", "untracked") for path in source.get(kind) or []]
         if not paths or self._subject.worktree is None:
             return []
-        from gitrun.capture.exposed import find_exposed
+        from gitrun.capture.exposed import find_exposed, in_worktree
 
-        found = find_exposed(self._subject.worktree, paths, self._subject.environ)
+        found = find_exposed(in_worktree(self._subject.worktree, dict.fromkeys(paths)), self._subject.environ)
         if found.files:
             source["secrets"] = found.files
-        return [f"{found.unseen} changed file(s) were not looked through for secrets"] if found.unseen else []
+        return [f"{found.unseen} changed or new file(s) were not looked through for secrets"] if found.unseen else []
 
     def _inputs(self) -> list[str]:
-        from gitrun.capture.inputs import capture_inputs  # only for `--input`
+        from gitrun.capture.digests import Digests, user_cache  # only for `--input`
+        from gitrun.capture.inputs import Allowance, capture_inputs
+        from gitrun.settings import KEYS
 
-        subject = self._subject
-        found = capture_inputs(subject.inputs, cwd=subject.cwd, worktree=subject.worktree)
+        subject, key = self._subject, "record.input_bytes"
+        limit = KEYS[key].default if subject.setting is None else subject.setting(key)
+        allowance = Allowance(limit)
+        digests = Digests(user_cache(subject.environ, subject.worktree))
+        found = capture_inputs(
+            subject.inputs, cwd=subject.cwd, worktree=subject.worktree, digests=digests, allowance=allowance
+        )
+        self._draft.setdefault("live", {})["inputs_read"] = limit - allowance.left_bytes
         self._live.write_part("artifacts.jsonl", b"".join(map(encode_line, found.entries)))
         return found.problems
 
@@ -146,22 +159,33 @@ class FactFinder:
         self._take(found)
         return found.problems
 
-    def _actual_environment(self) -> list[str]:
+    def _look_again(self, *, has_ended: bool) -> None:
+        if not self._is_told:
+            self._guard("environment", lambda: self._actual_environment(has_ended))
+
+    def _actual_environment(self, has_ended: bool) -> list[str]:
         """Once a process has said which Python it is: that one's environment, where another was expected."""
         from gitrun.capture.observed import read_observed
         from gitrun.files.write import remove_quietly
-        from gitrun.recording.actual_environment import find_actual
+        from gitrun.recording.actual_environment import find_actual, has_spoken
         from gitrun.recording.locking import STATE
 
         known = self._coverage.get("environment")
         problems = known if isinstance(known, list) else []
-        actual = find_actual(self._draft, read_observed(self._live.member), self._subject.gitrun_dir)
+        observed = read_observed(self._live.member, starts_only=True)
+        if not has_ended and not has_spoken(observed):
+            return problems
+        self._is_told = True
+        actual = find_actual(self._draft, observed, self._subject.gitrun_dir)
         if actual is None:
             return problems
+        if self._survey is not None:
+            self._survey.settle()
+            self._survey = None
         if self._locker is not None:
             self._locker.settle(0.0)
             self._locker = None
-            remove_quietly(os.path.join(self._live.path, STATE))  # what was locked is the one that was expected
+            remove_quietly(os.path.join(self._live.home, STATE))  # what was locked is the one that was expected
         self._take(actual)
         self._live.write_draft(self._draft)
         return actual.problems
@@ -176,7 +200,8 @@ class FactFinder:
         if found.sites:
             from gitrun.recording.surveying import Survey
 
-            self._survey = Survey(found.sites, os.path.join(subject.gitrun_dir, "cache"), subject.redactor)
+            cache = os.path.join(subject.gitrun_dir, "cache")
+            self._survey = Survey(self._live, found.sites, cache, subject.redactor)
         if found.local:
             self._guard("roots", lambda: subject.add_roots(found.local))
         self._guard("lock", lambda: self._lock(found, hashlib.sha256(environment).hexdigest()))

@@ -23,16 +23,16 @@ from gitrun.capture.outputs import scan
 from gitrun.capture.written import Found, Written, declared
 from gitrun.errors import DiskFull, GitrunError
 from gitrun.git.hashing import hasher, object_id
-from gitrun.git.objects import ObjectReader, open_reader
+from gitrun.git.objects import reader_on_demand
 from gitrun.model.canonical import path_bytes
 from gitrun.model.listing import first_lines
 from gitrun.model.times import parse_iso
 from gitrun.recording.artifacts import Line, read_artifacts, replace_artifacts
+from gitrun.recording.context import limit
 from gitrun.recording.liveness import is_own
 from gitrun.recording.member import clock_jump_ns, last_seen_ns, read_exit, started_at_ns
 from gitrun.recording.neighbours import has_neighbours
 from gitrun.recording.rooting import read_lines
-from gitrun.settings import KEYS
 
 if TYPE_CHECKING:
     from gitrun.recording.observing import Subject
@@ -88,23 +88,13 @@ class _Gathering:
 
     def outputs(self) -> list[Output]:
         """Every output, each once."""
-        readers: list[ObjectReader] = []
-
-        def reader() -> ObjectReader:
-            if not readers:
-                readers.append(open_reader(self.subject.context.archive))
-            return readers[0]
-
-        try:
+        with reader_on_demand(self.subject.context.archive) as reader:
             source = _Source(self.subject, reader)
             inside = [one for one in self._touched() if not source.has(one)]
             outputs = {one.name: Output(*one, "") for one in inside}
             outputs.update((one.name, Output(*one, "observed")) for one in self._outside())
             outputs.update((one.name, Output(*one, "declared")) for one in self._declared())
             shared = bool(inside) and has_neighbours(self.subject.context, reader(), self.subject.draft)
-        finally:
-            for opened in readers:
-                opened.close()
         if len(outputs) > _MOST:
             self.problems.append(f"{len(outputs):,} outputs, of which {_MOST:,} were kept")
         last_ns = _last_proof_ns(self.subject) if outputs else None
@@ -187,7 +177,7 @@ def _is_content(one: Found, held: Held, fmt: str) -> bool:
 def _start(subject: Subject, top: bytes) -> _Start:
     """By the clock of the tree's file system where that can be had, else with a margin."""
     device = os.stat(top).st_dev
-    at_ns = started_at_ns(subject.live.member)
+    at_ns = subject.draft["live"].get("began_ns") or started_at_ns(subject.live.member)
     if at_ns is not None and os.stat(subject.live.member).st_dev == device:
         return _Start(at_ns, device)
     marked_ns = subject.draft["live"].get("tree_clock_ns")
@@ -252,8 +242,7 @@ def _budget(subject: Subject, store_dir: str) -> Budget:
 
 
 def _limit(subject: Subject, name: str) -> Any:
-    key = f"record.{name}"
-    return (subject.draft["live"].get("limits") or {}).get(key, KEYS[key].default)
+    return limit(subject.draft, f"record.{name}")
 
 
 def sums(lines: list[Line]) -> dict[str, int]:

@@ -6,7 +6,7 @@ the directory in its own variables, and takes it out first.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from gitrun import __file__ as _package
 
@@ -21,6 +21,15 @@ def without_child(environ: Mapping[str, str]) -> Mapping[str, str]:
         return environ
     kept = os.pathsep.join(entry for entry in value.split(os.pathsep) if entry != SITE)
     return {**{name: text for name, text in environ.items() if name != _NAME}, **({_NAME: kept} if kept else {})}
+
+
+def can_take_child(command: Sequence[bytes]) -> bool:
+    """Whether the command's Python takes the directory off its path; one that is started with -S would only keep it."""
+    if not any(word.startswith(b"-") and b"S" in word for word in command):
+        return True
+    from gitrun.capture.child_coverage import isolation  # only then
+
+    return isolation(command) != "S"
 
 
 def with_child(variables: Mapping[bytes, bytes]) -> dict[bytes, bytes]:

@@ -8,15 +8,19 @@ file could not be written or is gone.
 import json
 import os
 import select
+import signal
 import time
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from gitrun.errors import GitrunError, from_os_error
 from gitrun.files.holder import Process
 from gitrun.recording.signals import Forwarding, Inherited
 from gitrun.recording.terminal import Terminal
 
+SEAL_S = 20.0  # how long after a request to end a run is sealed at the latest
+_ENDS_S = 60.0  # a command that goes on for longer after such a request has ignored it
+_AT_ONCE_S = 1.0
 READY, REFUSED = b"ready ", b"refused "
 
 
@@ -37,6 +41,16 @@ class Job(NamedTuple):
     keep_fds: tuple[int, ...] = ()  # of the recorder's descriptors, those the keeper shares: the lock
 
 
+class Watch(Protocol):
+    """What finding out and sealing ask of whoever watches over a run (see Handle)."""
+
+    end: dict[str, Any] | None
+
+    def wait(self, timeout_s: float) -> bool | None: ...
+    def stop_by(self) -> float | None: ...
+    def is_enough(self) -> bool: ...
+
+
 class Handle:
     """The recorder's end: `forwarding` carries signals to the keeper, `wait` hears of the command's end.
 
@@ -52,6 +66,7 @@ class Handle:
         self._heard = b""
         self.pids: dict[str, Process] = {}
         self.end: dict[str, Any] | None = None
+        self._ended = float("inf")
 
     def wait_for_start(self) -> None:
         """Returns when the command is allowed to run; raises GitrunError when it will not."""
@@ -69,6 +84,8 @@ class Handle:
         line = self._line(timeout_s)
         if line:
             self.end = json.loads(line)
+        if line is not None:
+            self._ended = time.monotonic()
         return None if line is None else bool(line)
 
     def _line(self, timeout_s: float | None) -> bytes | None:
@@ -85,6 +102,31 @@ class Handle:
             self._heard += data
         line, _, self._heard = self._heard.partition(b"\n")
         return line
+
+    def stop_by(self) -> float | None:
+        """The moment (time.monotonic) by which the run has to be sealed; None: there is time.
+
+        Whoever ends a job waits a while and then kills it. An interrupt counts once the command has ended: then it
+        is gitrun that the user has had enough of, and no half minute is meant.
+        """
+        moments = [*(at + SEAL_S for at in self._requests()[-1:]), *(at + SEAL_S / 2 for at in self._interrupts()[:1])]
+        return min(moments, default=None)
+
+    def is_enough(self) -> bool:
+        """Whether somebody wants this process gone, though the run is sealed: asked twice, or interrupted by a user.
+
+        One closing of a terminal may send two signals at once.
+        """
+        requests = self._requests()
+        return bool(self._interrupts()) or (len(requests) > 1 and requests[-1] - requests[0] > _AT_ONCE_S)
+
+    def _requests(self) -> list[float]:
+        heard = self.forwarding.heard
+        asked = sorted([*heard.get(signal.SIGTERM, ()), *heard.get(signal.SIGHUP, ())])
+        return [at for at in asked if self._ended - at < _ENDS_S]
+
+    def _interrupts(self) -> list[float]:
+        return [at for at in self.forwarding.heard.get(signal.SIGINT, ()) if at > self._ended]
 
     def close(self) -> None:
         """Lets the keeper go and gives the signals their old meaning."""

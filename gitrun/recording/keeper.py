@@ -21,18 +21,18 @@ import time
 from collections.abc import Callable
 from typing import NoReturn
 
-from gitrun.capture.secrets import Redactor
 from gitrun.files.holder import exists, identify
+from gitrun.own_python import own_variables
 from gitrun.recording import spawn, streams
 from gitrun.recording.captor import PUSH_S, Captor
 from gitrun.recording.ending import Ending, harmless
 from gitrun.recording.job import READY, REFUSED, Handle, Job
+from gitrun.recording.member import write_pids
 from gitrun.recording.processes import adopt_orphans, descendants, has_children
-from gitrun.recording.redaction import Redaction
 from gitrun.recording.relay import Channel, Keyboard
-from gitrun.recording.scribe import Scribe
+from gitrun.recording.sampling import Sampling
+from gitrun.recording.scribe import scribe_for
 from gitrun.recording.signals import FORWARDED, Courier, Forwarding, nothing
-from gitrun.recording.spool import Spool
 from gitrun.recording.terminal import Terminal, copy_window_size, signals_typed, users_terminal
 
 BEAT_S = 5.0
@@ -104,12 +104,6 @@ def _variables(job: Job) -> dict[str, str]:
     return {os.fsdecode(name): os.fsdecode(value) for name, value in job.environment.items()}
 
 
-def _make_scribe(job: Job) -> Scribe:
-    redactor = Redactor(_variables(job), os.environ)
-    spool = Spool(job.member, job.console_max, job.free_space_floor)
-    return Scribe(spool, Redaction(redactor.text, redactor.values))
-
-
 class Keeper:
     """One command from its start to its written exit."""
 
@@ -120,7 +114,8 @@ class Keeper:
         self.recorder = os.getppid()
         self.ending = Ending(job.member)
         self.beat_fd = os.open(os.path.join(job.member, "heartbeat"), os.O_WRONLY | os.O_CREAT, 0o666)
-        self.console = Captor(lambda: _make_scribe(job), job.member, job.console_max, job.keep_fds)
+        self.console = Captor(lambda: scribe_for(job, _variables(job)), job.member, job.console_max, job.keep_fds)
+        self.sampling = Sampling(job.member)
         self.mode = job.mode or ("pty" if users_terminal() else "pipes")
         self.channels: list[Channel] = []
         self.keyboard: Keyboard | None = None
@@ -140,6 +135,7 @@ class Keeper:
         """Makes the process that will become the command, and writes its pid down."""
         adopt_orphans()
         self.ending.begin()
+        self.sampling.begin()
         self.command, self.channels, self.keyboard, self.terminal = streams.start(self.job, self.mode)
         self.mode = "pipes" if self.keyboard is None else "pty"
         self._write_pids()
@@ -167,12 +163,7 @@ class Keeper:
         self.pids = {"keeper": identify(os.getpid()), "command": identify(self.command.pid)}
         if self.command.leader is not None:
             self.pids["leader"] = identify(self.command.leader)
-        fd = os.open(os.path.join(self.job.member, "keeper"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
-        try:
-            os.write(fd, json.dumps(self.pids).encode())
-        except OSError:
-            pass  # a full disk: the lock we hold still says that the run is alive
-        os.close(fd)
+        write_pids(self.job.member, self.pids)
 
     def _tell(self, line: bytes) -> None:
         try:
@@ -227,7 +218,7 @@ class Keeper:
 
     def _timeout_s(self) -> float:
         now = time.monotonic()
-        waits = [self.next_beat - now]
+        waits = [self.next_beat - now, self.sampling.due - now]
         if (due := self.courier.due_in()) is not None:
             waits.append(due)
         if self.terminal is not None and not self.terminal.is_raw and self.courier.recorder_alive:
@@ -242,6 +233,8 @@ class Keeper:
         self.courier.tick()
         self.console.push()
         now = time.monotonic()
+        if now >= self.sampling.due:
+            self.sampling.look(now, self._own())
         if now >= self.next_beat:
             self.next_beat = now + BEAT_S
             harmless(os.utime, self.beat_fd)
@@ -269,9 +262,11 @@ class Keeper:
         if self.command.leader is None and not has_children():
             return {}  # nothing was left behind, and /proc need not be read
         left = descendants(os.getpid())
-        for own in (self.command.leader, self.console.scribe_pid):
-            left.pop(own or 0, None)
-        return left
+        return {pid: name for pid, name in left.items() if pid not in self._own()}
+
+    def _own(self) -> set[int]:
+        """The processes below us that are gitrun's."""
+        return {self.command.leader or 0, self.console.scribe_pid or 0, *self.sampling.pids}
 
     # -- events
 
@@ -366,6 +361,7 @@ class Keeper:
         """Writes the exit, leaves a relay for those who still write, and hands the run on to be sealed."""
         self._hear_last_signals()
         self.ending.leaves(self._left_behind())
+        self.sampling.close()
         self.ending.write(self._exit_line())
         if any(channel.open for channel in self.channels) and os.fork() == 0:
             signal.set_wakeup_fd(-1)
@@ -380,7 +376,7 @@ class Keeper:
         self.ending.sync()
         if self.job.recover:
             os.chdir(self.job.recover_directory)
-            os.execv(self.job.recover[0], self.job.recover)
+            os.execve(self.job.recover[0], self.job.recover, own_variables(os.environ))
 
     def _hear_last_signals(self) -> None:
         """A signal for our whole group may have ended the command before we listened to our own copy of it."""

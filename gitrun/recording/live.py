@@ -7,13 +7,14 @@ sealing and recovering are one code.
     live/<id>/run.json            the draft of the record, before the command is started
               parts/              finished parts, under their names in the record
               seal.lock           held by who seals
-              members/0/          header.json, lock, heartbeat, keeper, exit, console (spec/live)
+              members/<n>/        header.json, lock, heartbeat, keeper, exit, console (spec/live)
 
 It comes into being whole: header and held lock are made under another name and renamed, so that a directory
 with a run id for a name always says who is behind it.
 """
 
 import os
+from contextlib import suppress
 from typing import Any
 
 from gitrun.errors import GitrunError, from_os_error
@@ -26,18 +27,26 @@ from gitrun.model.ids import is_run_id
 GONE = "gone-"  # prefix of a directory that is being removed
 DAMAGED = "damaged-"  # prefix of a directory that cannot be sealed, and that a person has put aside
 UNBORN = "new-"  # prefix of a directory whose header and lock are being made
-LIMITS = ("record.loaded_files", "record.loaded_bytes")  # settings that the draft keeps for whoever seals it
+# Settings that the draft keeps for whoever seals it.
+LIMITS = ("record.loaded_files", "record.loaded_bytes")
+OUTPUTS = ("output_bytes", "output_floor", "output_time", "scan_time", "data", "keep", "no_keep")  # below `record.`
+INPUTS = ("input_bytes", "input_time", "input_stored")
 _MAX_DRAFT = 256 << 20
 
 
 class LiveDirectory:
-    """The live directory at `path`."""
+    """The live directory at `path` as its member `n` has it; `home` is where that one's draft, state and parts lie.
 
-    def __init__(self, path: str) -> None:
+    Member 0 made the run, and the run's own files are its own. What a further one finds out waits in its directory.
+    """
+
+    def __init__(self, path: str, n: int = 0) -> None:
         self.path = path
+        self.n = n
         self.run_id = os.path.basename(path)
-        self.parts = os.path.join(path, "parts")
-        self.member = os.path.join(path, "members", "0")
+        self.member = os.path.join(path, "members", str(n))
+        self.home = self.member if n else path
+        self.parts = os.path.join(self.home, "parts")
 
     @classmethod
     def create(cls, gitrun_dir: str, run_id: str, header: dict[str, Any]) -> "tuple[LiveDirectory, FileLock]":
@@ -60,15 +69,37 @@ class LiveDirectory:
             raise
         return cls(os.path.join(home, run_id)), lock
 
+    def join(self, header: dict[str, Any]) -> "tuple[LiveDirectory, FileLock]":
+        """Adds a member, with its lock held; raises DiskFull or NotWritable. The caller holds the seal lock."""
+        unborn = os.path.join(self.path, "members", f"{UNBORN}{os.getpid()}-{os.urandom(4).hex()}")
+        lock = FileLock(os.path.join(unborn, "lock"))
+        try:
+            _make_private(unborn)
+            _make_private(os.path.join(unborn, "parts"))
+            write_file(os.path.join(unborn, "header.json"), encode(header), sync=False)
+            lock.acquire(blocking=False)
+            n = max(self.numbers(), default=0) + 1
+            os.rename(unborn, os.path.join(self.path, "members", str(n)))
+        except OSError as problem:
+            lock.release()
+            raise from_os_error(problem, "joining a run") from problem
+        return LiveDirectory(self.path, n), lock
+
+    def of(self, n: int) -> "LiveDirectory":
+        """The same directory as another member has it."""
+        return LiveDirectory(self.path, n)
+
     def write_draft(self, record: dict[str, Any]) -> None:
         """Replaces the draft of run.json."""
-        write_file(os.path.join(self.path, "run.json"), encode(record), sync=False)
+        write_file(os.path.join(self.home, "run.json"), encode(record), sync=False)
 
     def read_draft(self) -> dict[str, Any] | None:
         """The draft of run.json, None where the recorder was killed before it wrote one; raises DecodeProblem."""
         try:
-            with open(os.path.join(self.path, "run.json"), "rb") as file:
-                value = decode(file.read(_MAX_DRAFT), _MAX_DRAFT)
+            with open(os.path.join(self.home, "run.json"), "rb") as file:
+                if os.fstat(file.fileno()).st_size > _MAX_DRAFT:
+                    raise DecodeProblem("it is too large for a record")
+                value = decode(file.read(), _MAX_DRAFT)  # a bounded read would set aside all that it may have
         except FileNotFoundError:
             return None
         if not isinstance(value, dict):
@@ -87,7 +118,8 @@ class LiveDirectory:
                     fsync_path(os.path.join(directory, name))
                 except FileNotFoundError:
                     continue  # a temporary name that has become another one
-            fsync_dir(directory)
+            with suppress(FileNotFoundError):  # a member that was being made, and has its number now
+                fsync_dir(directory)
         fsync_dir(os.path.dirname(self.path))
 
     def part_paths(self) -> dict[str, str]:
@@ -98,13 +130,16 @@ class LiveDirectory:
             return {}
         return {name: os.path.join(self.parts, name) for name in names if not name.startswith("tmp-")}
 
-    def members(self) -> list[str]:
-        """The directories of all members."""
-        home = os.path.join(self.path, "members")
+    def numbers(self) -> list[int]:
+        """The numbers of all members."""
         try:
-            return [os.path.join(home, name) for name in sorted(os.listdir(home))]
+            return sorted(int(name) for name in os.listdir(os.path.join(self.path, "members")) if name.isdecimal())
         except FileNotFoundError:
             return []
+
+    def members(self) -> list[str]:
+        """The directories of all members."""
+        return [os.path.join(self.path, "members", str(n)) for n in self.numbers()]
 
     def seal_lock(self) -> FileLock:
         """The lock that whoever seals this run has to hold."""
@@ -127,6 +162,15 @@ class LiveDirectory:
             for name in names:
                 _gone(os.rmdir, os.path.join(directory, name))
         _gone(os.rmdir, gone)
+
+    def withdraw(self) -> None:
+        """Removes what this member had begun, after a problem that is the one to report; others keep the run."""
+        if self.n == 0:
+            self.remove_if_possible()
+            return
+        gone = os.path.join(self.path, "members", f"{GONE}{self.n}-{os.urandom(4).hex()}")
+        with suppress(OSError):  # what stays there goes with the run
+            os.rename(self.member, gone)
 
     def remove_if_possible(self) -> None:
         """Removes the directory after another problem, which is the one to report; `recover` removes what stays."""
@@ -156,6 +200,15 @@ def live_directories(gitrun_dir: str) -> list[LiveDirectory]:
         if name.startswith(GONE):
             LiveDirectory(os.path.join(home, name.removeprefix(GONE))).remove()
     return [LiveDirectory(os.path.join(home, name)) for name in names if is_run_id(name.removeprefix(UNBORN))]
+
+
+def live_beside(gitrun_dir: str, run_id: str) -> list[str]:
+    """The other runs that are being recorded now."""
+    try:
+        names = os.listdir(os.path.join(gitrun_dir, "live"))
+    except FileNotFoundError:
+        return []
+    return [name for name in names if is_run_id(name) and name != run_id]
 
 
 def _make_private(path: str) -> None:

@@ -12,16 +12,15 @@ import os
 from typing import Any, NamedTuple
 
 from gitrun.errors import GitrunError
-from gitrun.files.holder import Here, Process, here, identify, is_alive
+from gitrun.files.holder import LOCAL, Here, Process, filesystem_of, here, identify, is_alive
 from gitrun.files.locks import held_by_other
 from gitrun.model.canonical import DecodeProblem, decode
 from gitrun.recording.live import LiveDirectory
 from gitrun.recording.member import read_pids
 
 FORMAT = 1
+LEFT = "left"  # the file of a member that will not come back
 DEAD, ALIVE, ELSEWHERE = "dead", "alive", "elsewhere"
-# File systems that one kernel owns: what was mounted before a reboot was not mounted by anybody else.
-LOCAL = frozenset("ext2 ext3 ext4 xfs btrfs f2fs zfs jfs reiserfs bcachefs nilfs2 tmpfs ramfs overlay ecryptfs".split())
 
 
 class Judgement(NamedTuple):
@@ -31,8 +30,11 @@ class Judgement(NamedTuple):
     reason: str
 
 
-def make_header(directory: str) -> dict[str, Any]:
-    """The header of a member that this process records, with its files in (or below) `directory`."""
+def make_header(directory: str, worktree: str | None = None) -> dict[str, Any]:
+    """The header of a member that this process records, with its files in (or below) `directory`.
+
+    The working tree has its inode with it: so many hosts have a directory of that name of their own.
+    """
     me = identify(os.getpid())
     place = here()
     return {
@@ -45,6 +47,7 @@ def make_header(directory: str) -> dict[str, Any]:
         "recorder": {"pid": me.pid, "start": me.start},
         "filesystem": filesystem_of(directory),
         "uid": os.getuid(),
+        "worktree": None if worktree is None else [worktree, os.stat(worktree).st_ino],
     }
 
 
@@ -63,6 +66,8 @@ def judge(live: LiveDirectory, place: Here) -> Judgement:
 
 def judge_member(member: str, place: Here) -> Judgement:
     """What can be said about one member."""
+    if has_left(member):
+        return Judgement(DEAD, "it has left the run to the others")
     header = read_header(member)
     if header is None:
         return Judgement(ELSEWHERE, "its header is missing or cannot be read")
@@ -98,6 +103,11 @@ def _judge_processes(member: str, header: dict[str, Any]) -> Judgement:
     return Judgement(DEAD, "its processes are gone")
 
 
+def has_left(member: str) -> bool:
+    """Whether the member has said that it will not come back."""
+    return os.path.lexists(os.path.join(member, LEFT))
+
+
 def read_header(member: str) -> dict[str, Any] | None:
     """A member's header, None where it is not there or not one."""
     try:
@@ -109,27 +119,10 @@ def read_header(member: str) -> dict[str, Any] | None:
     return header if readable else None
 
 
-def filesystem_of(path: str) -> str:
-    """The kind of file system a path lies on, as /proc/self/mountinfo names it; empty where it does not say."""
-    try:
-        device = os.stat(path).st_dev
-        with open("/proc/self/mountinfo", "rb") as file:
-            lines = file.read().splitlines()
-    except OSError:
-        return ""
-    number = b"%d:%d" % (os.major(device), os.minor(device))
-    path_bytes = os.fsencode(os.path.realpath(path))
-    best, kind = -1, b""
-    for line in lines:
-        fields, _, rest = line.partition(b" - ")
-        words = fields.split()
-        # btrfs and overlay give files another device than their mount has: then the longest mount point counts
-        point = words[4].replace(b"\\040", b" ")
-        inside = path_bytes == point or path_bytes.startswith(point.rstrip(b"/") + b"/")
-        rank = len(point) + (1 << 16 if words[2] == number else 0) if inside else -1
-        if rank >= best >= -1 and rank >= 0:
-            best, kind = rank, rest.split()[0]
-    return kind.decode("utf-8", "replace")
+def is_own(member: str) -> bool:
+    """Whether this very process records the member."""
+    recorder = (read_header(member) or {}).get("recorder")
+    return recorder == identify(os.getpid())._asdict()
 
 
 def _number(value: Any) -> int:

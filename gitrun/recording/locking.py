@@ -94,7 +94,7 @@ class Locker:
         options = Options(*(what.setting(f"lock.{name}") for name in Options._fields))
         subject = Subject(
             what.environment, what.digest, what.python, what.prefix, what.environ, what.cwd,
-            find_sources(what.cwd, what.worktree), self._live.path,
+            find_sources(what.cwd, what.worktree), self._live.home,
         )  # fmt: skip
         with ExitStack() as promises:
 
@@ -116,7 +116,7 @@ class Locker:
                 self._live.write_part(VENDORED, b"".join(map(encode_line, made.vendored)))
             if made.pylock is not None:
                 self._live.write_part(PYLOCK, made.pylock)
-            write_file(os.path.join(self._live.path, STATE), _state(made), sync=False)
+            write_file(os.path.join(self._live.home, STATE), _state(made), sync=False)
 
     def _fail(self, problem: Exception) -> None:
         from gitrun.capture.lock.making import no_lock
@@ -126,7 +126,7 @@ class Locker:
         expected = isinstance(problem, GitrunError)
         said = str(problem) if expected else f"{type(problem).__name__}: {problem}"
         try:
-            if not os.path.exists(os.path.join(self._live.path, STATE)):
+            if not os.path.exists(os.path.join(self._live.home, STATE)):
                 self._publish(no_lock(Redactor(self._what.environ).text(said)))
         except (GivenUp, GitrunError, OSError):
             pass  # the draft says that none was made
@@ -140,7 +140,7 @@ def _state(made: "Made") -> bytes:
 def add_lock(live: LiveDirectory, record: dict[str, Any], parts: "dict[str, Part]") -> None:
     """Brings what was locked into a record that is about to be sealed, and drops parts that nothing vouches for."""
     try:
-        with open(os.path.join(live.path, STATE), "rb") as file:
+        with open(os.path.join(live.home, STATE), "rb") as file:
             state = json.loads(file.read(MAX_BYTES))
         lock, problems, named = dict(state["lock"]), list(state["problems"]), set(state["parts"])
     except FileNotFoundError:

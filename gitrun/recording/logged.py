@@ -19,6 +19,7 @@ from gitrun.capture.secret_files import is_secret_file
 from gitrun.capture.watch import look
 from gitrun.child.artifact import FOLDER, JOURNAL
 from gitrun.child.frames import read_frames
+from gitrun.errors import HostilePath
 from gitrun.files.names import check_path
 from gitrun.model.canonical import path_bytes
 from gitrun.recording.artifacts import Line, replace_artifacts
@@ -68,13 +69,19 @@ def read_logged(member: str, worktree: bytes | None) -> Read:
         fd = os.open(os.path.join(member, journal), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(fd, "rb") as file:
             data = file.read(room)
+            if file.read(1):
+                read.problems.append(f"{journal}: more than {MAX_BYTES >> 20} MiB of frames; the rest is not read")
         room -= len(data)
         for payload in read_frames(data):
             one = _logged(payload, os.path.join(member, FOLDER), worktree)
             if one is None:
                 read.problems.append(f"{journal}: a frame is not what log_artifact writes")
+            elif isinstance(one, HostilePath):
+                read.problems.append(f"not kept: {one}")
             elif one.name not in read.found or read.found[one.name].at_ns <= one.at_ns:
                 read.found[one.name] = one
+    if len(read.found) > MAX_FILES:
+        read.problems.insert(0, f"{len(read.found):,} files were handed over, of which {MAX_FILES:,} were kept")
     while len(read.found) > MAX_FILES:
         read.found.popitem()
     return read._replace(problems=read.problems[:_MOST_PROBLEMS])
@@ -116,8 +123,8 @@ def _line(one: Logged, line: Line | None, subject: Subject) -> Line:
     return told if where == told["path"] else {**told, "from": subject.redactor.text(where)}
 
 
-def _logged(payload: bytes, folder: str, worktree: bytes | None) -> Logged | None:
-    """A frame as a file that was handed over; None for anything else."""
+def _logged(payload: bytes, folder: str, worktree: bytes | None) -> Logged | HostilePath | None:
+    """A frame as a file that was handed over, or why its path is not one; None for anything else."""
     import msgpack  # third-party; a run that logs nothing never needs it
 
     try:
@@ -126,6 +133,8 @@ def _logged(payload: bytes, folder: str, worktree: bytes | None) -> Logged | Non
         size, mode, at_ns = facts["bytes"], facts["mode"], facts["at_ns"]
         name = label or path_bytes(place(path, worktree))
         check_path(name.lstrip(b"/"))
+    except HostilePath as problem:
+        return problem
     except Exception:  # msgpack's errors have no common base, and a stranger's map may hold anything
         return None
     if not all(type(number) is int and number >= 0 for number in (size, mode, at_ns)):

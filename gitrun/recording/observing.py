@@ -19,22 +19,32 @@ from gitrun.capture.held import HeldSource
 from gitrun.capture.imports import loaded_files, started_in, worktree_of
 from gitrun.capture.loaded import Finder, Findings, Limits
 from gitrun.capture.observed import Observed, read_observed
-from gitrun.capture.ownership import owned_files
+from gitrun.capture.ownership import Owners
 from gitrun.capture.processes import describe_processes
 from gitrun.capture.secrets import Redactor
 from gitrun.capture.whereabouts import Territory, Whereabouts, prefixes_of
+from gitrun.errors import GitrunError
 from gitrun.files.holder import here
-from gitrun.git.ignore import IgnoreRules
-from gitrun.git.objects import ObjectReader, open_reader
-from gitrun.git.repository import discover
+from gitrun.git.objects import reader_on_demand
 from gitrun.model.canonical import path_bytes
 from gitrun.recording.actual_environment import describe_libraries, settle_environment
 from gitrun.recording.configuring import configure
-from gitrun.recording.context import Context
+from gitrun.recording.consuming import consume
+from gitrun.recording.context import Context, limit
+from gitrun.recording.exposing import tell_exposed
+from gitrun.recording.gathering import gather
+from gitrun.recording.guarded import LeftOut
 from gitrun.recording.live import LIMITS, LiveDirectory
 from gitrun.recording.liveness import read_header
+from gitrun.recording.logged import gather_logged
+from gitrun.recording.measuring import measure
 from gitrun.recording.rooting import read_lines, write_lines
-from gitrun.settings import KEYS
+from gitrun.recording.surveying import settle_installed
+from gitrun.recording.system_series import keep_system_series
+
+OUTPUTS = ("outputs",)
+OF_THE_RUN = ("system", "metrics")  # what all members together bring
+TOGETHER = (*OUTPUTS, *OF_THE_RUN)
 
 
 class Subject(NamedTuple):
@@ -45,17 +55,34 @@ class Subject(NamedTuple):
     draft: dict[str, Any]
     observed: Observed
     redactor: Redactor
+    owners: Owners
 
 
-def observe(context: Context, live: LiveDirectory, draft: dict[str, Any], *, keep: bool = False) -> None:
+def observe(
+    context: Context, live: LiveDirectory, draft: dict[str, Any], *, keep: bool = False, alone: bool = True
+) -> None:
     """Adds to a draft what its processes reported, unless that was done; the caller holds the seal lock.
 
-    `keep`: they may report more, so the live directory's draft stays as it was. Raises DiskFull or NotWritable
-    where the live directory does not take it.
+    `keep`: they may report more, so the live directory's draft stays as it was. Not `alone`: other members of the run
+    may go on, and what is theirs as well waits for `observe_together`. Raises DiskFull or NotWritable
+    where the live directory does not take it, and GitrunError where the metrics cannot be written now.
     """
     facts = draft.setdefault("live", {})
     if facts.get("observed"):
         return
+    _look(context, live, draft, lambda topic: alone or topic not in TOGETHER)
+    facts["observed"] = True
+    if not keep:
+        live.write_draft(draft)
+
+
+def observe_together(context: Context, live: LiveDirectory, draft: dict[str, Any], topics: tuple[str, ...]) -> None:
+    """Adds facts that several members have in common, once the last of them has ended; raises as `observe`."""
+    _look(context, live, draft, lambda topic: topic in topics)
+    live.write_draft(draft)
+
+
+def _look(context: Context, live: LiveDirectory, draft: dict[str, Any], wanted: Callable[[str], bool]) -> None:
     coverage = draft.setdefault("coverage", {})
     redactor = Redactor(context.environ)
 
@@ -63,27 +90,35 @@ def observe(context: Context, live: LiveDirectory, draft: dict[str, Any], *, kee
         try:
             said = fact()
         except Exception as problem:  # a bug in one fact must not cost the run the others
+            if topic == "metrics" and isinstance(problem, GitrunError):
+                raise  # the program was told that they are kept, and sealing would remove them
             said = [f"not captured: {redactor.text(f'{type(problem).__name__}: {problem}')}"]
         if said is not None:
             coverage[topic] = said
 
     def observed() -> Any:
-        subject = Subject(context, live, draft, read_observed(live.member), redactor)
+        subject = Subject(context, live, draft, read_observed(live.member), redactor, Owners())
         for topic, fact in (
             ("environment", _environment),
             ("native", _natives),
+            ("installed", _installed),
             ("loaded", _loaded),
+            ("secrets", tell_exposed),
+            ("artifacts", gather_logged),
+            ("outputs", _outputs),
             ("config", _config),
+            ("inputs", _inputs),
             ("seeds", _seeds),
             ("group", _group),
+            ("system", keep_system_series),
         ):
-            guarded(topic, partial(fact, subject))
+            if wanted(topic):
+                guarded(topic, partial(fact, subject))
         return _child(subject)
 
     guarded("child", observed)
-    facts["observed"] = True
-    if not keep:
-        live.write_draft(draft)
+    if wanted("metrics"):
+        guarded("metrics", lambda: measure(live, draft, redactor))
 
 
 # -- the processes
@@ -111,6 +146,24 @@ def _natives(subject: Subject) -> Any:
     if not _ran_here(subject):
         return None
     return describe_libraries(subject.live, subject.draft, subject.observed, subject.redactor)
+
+
+def _outputs(subject: Subject) -> Any:
+    if not _ran_here(subject):
+        return ["the outputs were not looked for: it was sealed from another place than it ran at"]
+    return gather(subject)
+
+
+def _inputs(subject: Subject) -> Any:
+    if not _ran_here(subject):
+        return ["what it read was not looked at: it was sealed from another place than it ran at"]
+    return consume(subject)
+
+
+def _installed(subject: Subject) -> Any:
+    observed = subject.observed if subject.observed.processes and _ran_here(subject) else None
+    cache = os.path.join(subject.context.gitrun_dir, "cache")
+    return settle_installed(subject.live, subject.draft, observed, subject.owners, cache)
 
 
 def _config(subject: Subject) -> Any:
@@ -151,29 +204,17 @@ def _loaded(subject: Subject) -> Any:
     paths = {root["n"]: path_bytes(root["path"]) for root in source.get("roots") or []}
     starts = [process.start for process in subject.observed.processes]
     prefixes = prefixes_of([*starts, draft.get("interpreter") or {}])
-    readers: list[ObjectReader] = []
-
-    def reader() -> ObjectReader:
-        if not readers:
-            readers.append(open_reader(context.archive))
-        return readers[0]
-
-    finder = Finder(
-        Whereabouts(Territory(worktree, list(paths.items()), prefixes), owned_files),
-        HeldSource(source, lines, reader),
-        paths,
-        worktree,
-        context.archive.object_format,
-        os.stat(os.path.join(live.member, "header.json")).st_mtime_ns,
-    )
-    limits = draft["live"].get("limits") or {}
     files = loaded_files(subject.observed, draft["command"], started_in(draft), worktree)
-    try:
-        most = Limits(*(limits.get(key, KEYS[key].default) for key in LIMITS))
-        found, shelf = finder.find(files, context.store, most)
-    finally:
-        for opened in readers:
-            opened.close()
+    with reader_on_demand(context.archive) as reader:
+        finder = Finder(
+            Whereabouts(Territory(worktree, list(paths.items()), prefixes), subject.owners.below),
+            HeldSource(source, lines, reader),
+            paths,
+            worktree,
+            context.archive.object_format,
+            os.stat(os.path.join(live.member, "header.json")).st_mtime_ns,
+        )
+        found, shelf = finder.find(files, context.store, Limits(*(limit(draft, key) for key in LIMITS)))
     try:
         if found.lines:
             shelf.commit()
@@ -195,28 +236,9 @@ def _tell_source(source: dict[str, Any], found: Findings, worktree: bytes | None
             root["imported_from"] = sorted({*(root.get("imported_from") or []), *names})
     excluded = list(source.get("excluded") or [])
     named = {entry["path"] for entry in excluded}
-    _count_loaded(excluded, found.lines, worktree)
+    left_out = LeftOut(excluded, worktree)
+    left_out.forget_counts()
+    left_out.count(found.lines)
     excluded += [entry for entry in found.left_out if entry["path"] not in named]
     if excluded:
         source["excluded"] = sorted(excluded, key=lambda entry: path_bytes(entry["path"]))
-
-
-def _count_loaded(excluded: list[dict[str, Any]], lines: list[dict[str, Any]], worktree: bytes | None) -> None:
-    """Says of a directory that a guard left out how many of its files are in the record after all."""
-    guarded = {path_bytes(e["path"]): e for e in excluded if e.get("reason") in ("max_files", "max_bytes")}
-    if not guarded or worktree is None:
-        return
-    for entry in guarded.values():
-        entry.pop("loaded", None)  # a replay has its own count
-    rules = IgnoreRules.for_repository(discover(os.fsdecode(worktree), None, os.environ))
-    for line in lines:
-        path = path_bytes(line["path"])
-        if line.get("root") is not None or path.startswith(b"/"):
-            continue
-        directory, name = path[: path.rfind(b"/") + 1], path[path.rfind(b"/") + 1 :]
-        if rules.is_ignored(directory, name, False):
-            continue  # no guard has left it out
-        while directory and directory not in guarded:
-            directory = directory[: directory.rfind(b"/", 0, -1) + 1]
-        if (around := guarded.get(directory or b"./")) is not None:
-            around["loaded"] = around.get("loaded", 0) + 1

@@ -8,6 +8,7 @@ be left behind: a run that never was must not be recovered as a lost one.
 import os
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from gitrun.errors import GitrunError, NotWritable
@@ -16,15 +17,15 @@ from gitrun.files.write import write_all, write_file
 from gitrun.git.head import read_head
 from gitrun.git.refs import LIVE, create, delete
 from gitrun.git.repository import Repository
-from gitrun.model.canonical import encode_line
+from gitrun.model.canonical import encode_line, path_text
 from gitrun.model.ids import is_run_id, new_run_id
 from gitrun.model.times import iso
 from gitrun.monitor import Monitor
 from gitrun.recording.context import Context
 from gitrun.recording.facts import FactFinder, Subject, redacted_command
-from gitrun.recording.live import LIMITS, LiveDirectory
+from gitrun.recording.live import INPUTS, LIMITS, OUTPUTS, LiveDirectory, live_beside
 from gitrun.recording.liveness import make_header
-from gitrun.recording.request import RecordRequest
+from gitrun.recording.request import Earlier, RecordRequest
 from gitrun.settings import Settings
 
 
@@ -39,6 +40,7 @@ class Prepared(NamedTuple):
     facts: FactFinder
     pinned: str | None
     snapshot: Any
+    earlier: Earlier | None
     archive_id: tuple[int, int]  # device and inode of the archive's Git directory
 
     def archive_is_there(self) -> bool:
@@ -60,15 +62,23 @@ def prepare(
     """Makes a run ready for its command; whatever the problem, nothing is left behind."""
     context = Context(archive, archive.gitrun_dir(environ), environ, monitor)
     run_id = request.run_id or new_run_id(time.time(), os.urandom(4))
-    live, lock = LiveDirectory.create(context.gitrun_dir, run_id, make_header(archive.common_dir))
+    live, lock = _begin(request, context, repo, settings, run_id)
+    run_id = live.run_id
     try:
+        if request.resume is not None and live.n == 0:
+            from gitrun.recording.resuming import resume  # reads the archive
+
+            request = resume(request, repo, archive, settings, environ, monitor)
         pinned = None
-        if repo.common_dir == archive.common_dir and (head := read_head(repo).commit):
+        if live.n == 0 and repo.common_dir == archive.common_dir and (head := read_head(repo).commit):
             create(plain_refs(archive), LIVE + run_id, head)
             pinned = head
-        snapshot = request.source or _take_snapshot(context, repo, settings)
+        snapshot = request.source if live.n == 0 else _source_of_founder(live)
+        snapshot = snapshot or _take_snapshot(context, repo, settings)
         try:
             facts, draft = _draft(request, context, repo, live, settings, snapshot)
+            if live.n and (told := _strange_source(live, request, snapshot)):
+                draft["coverage"]["source"] = told
             write_extra(live, snapshot)
         finally:
             if request.source is None:
@@ -78,10 +88,35 @@ def prepare(
         if request.id_file is not None:
             _write_id(request.id_file, run_id)
         archive_id = directory_id(archive.common_dir)
-        return Prepared(context, settings, live, lock, draft, facts, pinned, snapshot, archive_id)
+        earlier = request.earlier
+        return Prepared(context, settings, live, lock, draft, facts, pinned, snapshot, earlier, archive_id)
     except BaseException:
         undo(context, live, lock)
         raise
+
+
+def _begin(
+    request: RecordRequest, context: Context, repo: Repository, settings: Settings, run_id: str
+) -> tuple[LiveDirectory, FileLock]:
+    """The live directory of a new run, or this process as a member of one; its lock is held."""
+    header = make_header(context.archive.common_dir, request.worktree or repo.worktree)
+    if request.join is None:
+        return LiveDirectory.create(context.gitrun_dir, run_id, header)
+    from gitrun.recording.joining import create_or_join
+
+    return create_or_join(context, run_id, request.join, header, settings.get("record.join_wait"))
+
+
+def _source_of_founder(live: LiveDirectory) -> Any:
+    from gitrun.recording.joining import founder_of
+
+    return founder_of(live)
+
+
+def _strange_source(live: LiveDirectory, request: RecordRequest, snapshot: Any) -> list[str]:
+    from gitrun.recording.joining import strange_source
+
+    return strange_source(live, snapshot, None if request.source is None else request.source.tree)
 
 
 def directory_id(path: str) -> tuple[int, int]:
@@ -98,11 +133,10 @@ def write_extra(live: LiveDirectory, snapshot: Any) -> None:
 
 def undo(context: Context, live: LiveDirectory, lock: FileLock) -> None:
     """Removes what was prepared, after a problem that is the one to report; `recover` removes what stays."""
-    try:
-        delete(plain_refs(context.archive), LIVE + live.run_id)
-    except (GitrunError, OSError):
-        pass  # see above
-    live.remove_if_possible()
+    if live.n == 0:
+        with suppress(GitrunError, OSError):  # see above
+            delete(plain_refs(context.archive), LIVE + live.run_id)
+    live.withdraw()
     lock.release()
 
 
@@ -167,10 +201,10 @@ def _draft(
         "links": links,
         "source": {**snapshot.source, "remotes": remotes, "snapshot": snapshot.commit},
         "process": {"variables": {}},
-        "members": [{"n": 0, "host": os.uname().nodename, "rank": None}],
+        "members": [{"n": live.n, "host": os.uname().nodename, "rank": request.join and request.join.rank}],
         "coverage": {},
         "origin": None,
-        "live": _needed_to_seal(request, snapshot, settings),
+        "live": _needed_to_seal(request, context, live, settings, snapshot, worktree),
     }
 
     def add_roots(paths: Iterable[bytes]) -> list[str]:
@@ -186,15 +220,40 @@ def _draft(
     return FactFinder(subject, live, draft), draft
 
 
-def _needed_to_seal(request: RecordRequest, snapshot: Any, settings: Settings) -> dict[str, Any]:
+def _needed_to_seal(
+    request: RecordRequest, context: Context, live: LiveDirectory, settings: Settings, snapshot: Any, worktree: Any
+) -> dict[str, Any]:
     """The part of a draft that is for whoever seals it."""
+    keys = (*LIMITS, *(f"record.{name}" for name in (*OUTPUTS, *INPUTS)))
     return {
         "snapshot": snapshot.commit,
         "pack": snapshot.pack._asdict() if snapshot.pack is not None else None,
         "finished": False,
-        "limits": {key: settings.get(key) for key in LIMITS},
+        "limits": {key: settings.get(key) for key in keys},
         "group_given": request.group is not None,
+        "output_patterns": list(map(path_text, request.outputs)),
+        "keep": list(map(path_text, request.keep)),
+        "no_keep": list(map(path_text, request.no_keep)),
+        "metric_files": list(map(path_text, request.metrics)),
+        "own_files": [os.path.abspath(request.id_file)] if request.id_file is not None else [],
+        "join": None if request.join is None else {"members": request.join.members},
+        "neighbours": live_beside(context.gitrun_dir, live.run_id),
+        "tree_clock_ns": None if worktree is None else _clock_ns(worktree, live.member),
     }
+
+
+def _clock_ns(worktree: bytes, member: str) -> int | None:
+    """The time by the clock of the tree's file system, where the live directory lies on another one."""
+    if os.stat(worktree).st_dev == os.stat(member).st_dev:
+        return None  # what the keeper writes is stamped by the same clock
+    try:
+        fd = os.open(worktree, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)  # a file that nobody sees
+    except OSError:
+        return None  # a file system without such files, or a tree that cannot be written
+    try:
+        return os.fstat(fd).st_ctime_ns
+    finally:
+        os.close(fd)
 
 
 def plain_refs(archive: Repository) -> Repository:

@@ -22,14 +22,14 @@ from gitrun.git.repository import Repository, archive_of, discover
 from gitrun.model.canonical import path_bytes
 from gitrun.model.record import change_count
 from gitrun.monitor import Monitor
+from gitrun.own_python import own_command
 from gitrun.recording.finish import finish
-from gitrun.recording.injection import with_child, without_child
-from gitrun.recording.job import Handle, Job
+from gitrun.recording.injection import can_take_child, with_child, without_child
+from gitrun.recording.job import Handle, Job, Watch
 from gitrun.recording.keeper import start_keeper
-from gitrun.recording.live import LiveDirectory
 from gitrun.recording.member import started_at_ns
 from gitrun.recording.prepare import Prepared, plain_refs, prepare, undo
-from gitrun.recording.request import Recorded, RecordRequest, Started
+from gitrun.recording.request import Earlier, Recorded, RecordRequest, Started
 from gitrun.recording.signals import FORWARDED, Inherited, hear_of_children, inherited
 from gitrun.recording.spool import sync_files
 from gitrun.recording.unrecorded import NotExecuted, run_unrecorded, runs_unrecorded
@@ -54,16 +54,16 @@ def record(
     hear_of_children(found)
     if not request.command or any(b"\0" in word for word in request.command):
         raise UsageError("a command needs at least one word, and none with a zero byte in it")
-    rule = _rule(request, environ)
+    rule = None
     try:
         load(None, None, environ, request.settings)  # a variable that cannot be understood is told first
-        repo, archive = _repositories(request, environ)
+        repo, archive = repositories(request, environ)
         settings = load(repo.worktree, repo.config, environ, request.settings)
         rule = settings.get("record.on_problem")
         prepared = prepare(request, repo, archive, settings, environ, monitor)
         handle = _start(request, prepared, environ, found)
     except Exception as problem:  # a bug counts as well: a job that waited for a day must not fail for gitrun's sake
-        if not runs_unrecorded(rule, environ):
+        if not runs_unrecorded(rule or rule_for(request, environ), environ):
             raise _not_started(problem) from problem
         told = from_os_error(problem, "preparing the recording") if isinstance(problem, OSError) else problem
         expected = isinstance(told, GitrunError)
@@ -79,7 +79,7 @@ def record(
         prepared.lock.release()
 
 
-def _rule(request: RecordRequest, environ: Mapping[str, str]) -> str:
+def rule_for(request: RecordRequest, environ: Mapping[str, str]) -> str:
     """`record.on_problem` as far as it is known without a repository; one that cannot be understood decides nothing."""
     key, variable = "record.on_problem", "GITRUN_RECORD_ON_PROBLEM"
     try:
@@ -102,7 +102,7 @@ def _not_started(problem: Exception) -> Exception:
     )
 
 
-def _repositories(request: RecordRequest, environ: Mapping[str, str]) -> tuple[Repository, Repository]:
+def repositories(request: RecordRequest, environ: Mapping[str, str]) -> tuple[Repository, Repository]:
     start = os.getcwd() if request.source is not None or request.workdir is None else request.workdir
     repo = discover(start, find_git(environ=environ), environ)
     return repo, archive_of(repo, environ)
@@ -113,11 +113,19 @@ def _start(request: RecordRequest, prepared: Prepared, environ: Mapping[str, str
     source = prepared.draft["source"]
     try:
         if request.on_start is not None:
-            request.on_start(Started(prepared.live.run_id, change_count(source)))
+            started = Started(prepared.live.run_id, change_count(source), prepared.live.n)
+            request.on_start(started if prepared.earlier is None else _resumed(prepared.earlier, prepared, started))
         return start_keeper(_job(request, prepared, environ, found))
     except BaseException:
         undo(prepared.context, prepared.live, prepared.lock)
         raise
+
+
+def _resumed(earlier: Earlier, prepared: Prepared, started: Started) -> Started:
+    from gitrun.recording.resuming import drift_since
+
+    changed = drift_since(prepared.context.archive, earlier, prepared.draft["source"])
+    return started._replace(resumes=earlier.run_id, drift=changed)
 
 
 # -- while it runs
@@ -127,30 +135,22 @@ def _run(request: RecordRequest, prepared: Prepared, handle: Handle, found: Inhe
     if request.owns_process:
         _give_up_descriptors(found)
     try:
-        ended = _while_it_runs(prepared, handle, monitor)
-        if ended is None and (ended := handle.wait(_LATER_S)) is None:
-            prepared.facts.while_it_runs_on()
-        ended = _wait(handle, prepared.live, ended)
+        ended = while_it_runs(prepared, handle, monitor)
+        ended = _wait(prepared, handle, handle.wait(_LATER_S) if ended is None else ended)
         return finish(request, prepared, handle, ended, monitor)
     finally:
         handle.close()
 
 
 def _job(request: RecordRequest, prepared: Prepared, environ: Mapping[str, str], found: Inherited) -> Job:
-    import sys
-
     context, live, settings = prepared.context, prepared.live, prepared.settings
     variables = {os.fsencode(k): os.fsencode(v) for k, v in (request.variables or environ).items()}
-    variables[b"GITRUN_RUN_ID"] = live.run_id.encode()
-    variables[b"GITRUN_RUN_DIR"] = os.fsencode(live.path)
-    variables[b"GITRUN_ARCHIVE"] = os.fsencode(context.archive.common_dir)  # a worktree may go, or never show the way
-    if settings.get("record.opened") == "yes":
-        variables[b"GITRUN_RECORD_OPENED"] = b"yes"  # the setting's own variable, which the child knows as well
+    variables.update(run_variables(prepared))
     if request.workdir is not None:
         variables[b"PWD"] = os.fsencode(request.workdir)
     return Job(
         command=request.command,
-        environment=with_child(variables),
+        environment=with_child(variables) if can_take_child(request.command) else variables,
         member=live.member,
         found=found,
         directory=request.workdir,
@@ -158,10 +158,27 @@ def _job(request: RecordRequest, prepared: Prepared, environ: Mapping[str, str],
         console_max=settings.get("record.console_max"),
         free_space_floor=settings.get("record.free_space_floor"),
         grace_s=settings.get("record.grace"),
-        recover=(sys.executable, "-m", "gitrun", "recover", live.run_id),
+        recover=own_command("recover", live.run_id),
         recover_directory=context.archive.worktree or context.archive.git_dir,
         keep_fds=() if prepared.lock.fd is None else (prepared.lock.fd,),
     )
+
+
+def run_variables(prepared: Prepared) -> dict[bytes, bytes]:
+    """What tells a program which run it belongs to."""
+    live, settings = prepared.live, prepared.settings
+    variables = {
+        b"GITRUN_RUN_ID": live.run_id.encode(),
+        b"GITRUN_RUN_DIR": os.fsencode(live.path),
+        b"GITRUN_MEMBER": b"%d" % live.n,
+        b"GITRUN_ARCHIVE": os.fsencode(prepared.context.archive.common_dir),  # a worktree may go, or show no way
+    }
+    if settings.get("record.opened") == "no":
+        variables[b"GITRUN_RECORD_OPENED"] = b"no"  # the setting's own variable, which the child knows as well
+    for key in ("record.output_bytes", "record.output_floor"):
+        if (value := settings.get(key)) != KEYS[key].default:
+            variables[b"GITRUN_" + key.upper().replace(".", "_").encode()] = b"%d" % value  # for gitrun.log_artifact
+    return variables
 
 
 def _give_up_descriptors(found: Inherited) -> None:
@@ -174,7 +191,7 @@ def _give_up_descriptors(found: Inherited) -> None:
         os.close(fd)
 
 
-def _while_it_runs(prepared: Prepared, handle: Handle, monitor: Monitor) -> bool | None:
+def while_it_runs(prepared: Prepared, handle: Watch, monitor: Monitor) -> bool | None:
     """Finds out the rest, and makes durable what a power cut could take; nothing here may fail the run.
 
     A command that has ended by then is sealed at once, which makes all of it durable. Returns what `wait` said.
@@ -196,6 +213,8 @@ def _while_it_runs(prepared: Prepared, handle: Handle, monitor: Monitor) -> bool
         live.sync()
         if snapshot.pack is not None:
             snapshot.pack.sync()
+        if live.n:
+            return ended  # the run's source is its founder's
         archive = plain_refs(prepared.context.archive)
         if prepared.pinned is None:
             create(archive, LIVE + live.run_id, snapshot.commit)
@@ -224,12 +243,13 @@ def _note_changes(prepared: Prepared) -> None:
         prepared.draft["coverage"]["source"] = changes.gaps
 
 
-def _wait(handle: Handle, live: LiveDirectory, ended: bool | None) -> bool:
+def _wait(prepared: Prepared, handle: Handle, ended: bool | None) -> bool:
     """Waits for the command's written end; False when the keeper died, and then for the command itself."""
     while ended is None:
+        prepared.facts.while_it_runs_on()
         ended = handle.wait(_SYNC_S)
         if ended is None:
-            sync_files(live.member)
+            sync_files(prepared.live.member)
     if not ended:
         _outlive_keeper(handle)
     return ended

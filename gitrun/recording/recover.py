@@ -14,19 +14,23 @@ from typing import NamedTuple
 from gitrun.archive.message import decode_message
 from gitrun.capture.private import sweep
 from gitrun.errors import DamagedRecord, GitFailed, GitrunError, LiveElsewhere, RunNotFound
-from gitrun.files.holder import Here, here
+from gitrun.files.holder import LOCAL, Here, filesystem_of, here
 from gitrun.files.locks import held_by_other
 from gitrun.git.objects import open_reader
 from gitrun.git.refs import LIVE, RUNS, delete, read_ref, read_refs
 from gitrun.git.repository import Repository
 from gitrun.git.trees import parse_commit
+from gitrun.git.unusable import put_unusable_aside
 from gitrun.model.canonical import MAX_BYTES, DecodeProblem
 from gitrun.monitor import Monitor
 from gitrun.recording.bugs import save_keeper_log
 from gitrun.recording.context import Context
+from gitrun.recording.deferred import keep_copies
 from gitrun.recording.live import UNBORN, LiveDirectory, live_directories
-from gitrun.recording.liveness import ALIVE, DEAD, LOCAL, filesystem_of, judge
+from gitrun.recording.liveness import ALIVE, DEAD, judge, judge_member
+from gitrun.recording.lost_source import forget_lost_source
 from gitrun.recording.member import read_exit
+from gitrun.recording.merging import was_started
 from gitrun.recording.seal import is_sealed, seal_live
 from gitrun.store.config import load_or_create
 
@@ -56,9 +60,9 @@ def recover_all(
         if _was_never_born(live):
             live.remove_if_possible()
             continue
-        if judge(live, place).state != DEAD:
-            continue
         try:
+            if judge(live, place).state != DEAD and not _has_ended_here(context, live, place):
+                continue
             found = _recover(context, live, lambda live=live: judge(live, place).state == DEAD, "lost", keep=False)  # type: ignore[misc]
         except (GitrunError, OSError) as problem:
             monitor.warn("W011", f"run {live.run_id} could not be sealed: {problem}")
@@ -105,6 +109,7 @@ def recover(
         if is_sealed(context, run_id):
             return None
         raise RunNotFound(f"there is no run {run_id}", next="gitrun ls")
+    _has_ended_here(context, live, place)
     verdict = judge(live, place)
     if verdict.state == DEAD:
         try:
@@ -140,9 +145,26 @@ def _recover(
             return None
         if not keep:
             _drop_dead_locks(context, live.run_id.removeprefix(UNBORN))
+            put_unusable_aside(context.archive, context.monitor)  # before anything relies on what it lists
         return _seal(context, live, unseen, keep)
     finally:
         lock.release()
+
+
+def _has_ended_here(context: Context, live: LiveDirectory, place: Here) -> bool:
+    """Has members that are proved dead leave, which another host could not prove; whether all of them have by now."""
+    if live.numbers() in ([], [0]) or all(judge_member(m, place).state != DEAD for m in live.members()):
+        return False
+    from gitrun.recording.leaving import settle_dead  # most runs have one member
+
+    with suppress(GitrunError):  # somebody else seals it, or it is gone
+        lock = live.seal_lock()
+        if lock.acquire(timeout=_LOCK_WAIT_S):
+            try:
+                settle_dead(context, live, place)
+            finally:
+                lock.release()
+    return judge(live, place).state == DEAD
 
 
 def _drop_dead_locks(context: Context, run_id: str) -> None:
@@ -162,16 +184,26 @@ def _seal(context: Context, live: LiveDirectory, unseen: str, keep: bool) -> Rec
     if draft is None or not (keep or _was_started(live)) or not _has_more_to_say(context, live):
         if not keep:
             delete(context.archive, LIVE + live.run_id.removeprefix(UNBORN))
+            keep_copies(context.gitrun_dir, live, live.run_id)  # sealed, and then killed
             live.remove()
         return None
     if not draft.get("origin"):
         draft["origin"] = load_or_create(context.gitrun_dir).writer
+    if not keep:
+        forget_lost_source(context, live, draft)
     if not (draft.get("live") or {}).get("finished"):
         draft.setdefault("coverage", {})["recorder"] = ["it was killed; what it had not yet captured is missing"]
     if (log := save_keeper_log(context.gitrun_dir, live)) is not None:
         context.monitor.warn("W023", f"the keeper of run {live.run_id} failed by a bug in gitrun (traceback: {log})")
     try:
-        sealed = seal_live(context, live, draft, unseen=unseen, keep=keep, redact=redactor(context.environ))
+        if draft["live"].get("join"):
+            from gitrun.recording.leaving import seal_together, settle_dead  # most runs have one member
+
+            live.write_draft(draft)
+            settle_dead(context, live, here())
+            sealed = seal_together(context, live, unseen=unseen, keep=keep, redact=redactor(context.environ))
+        else:
+            sealed = seal_live(context, live, draft, unseen=unseen, keep=keep, redact=redactor(context.environ))
     except (LookupError, TypeError, ValueError, AttributeError) as problem:  # JSON, but not as any recorder wrote it
         raise _damaged(live, problem) from problem
     return Recovered(sealed.run_id, sealed.status, sealed.commit)
@@ -179,7 +211,7 @@ def _seal(context: Context, live: LiveDirectory, unseen: str, keep: bool) -> Rec
 
 def _was_started(live: LiveDirectory) -> bool:
     """Whether its command may have run: not before the file `keeper` is there. An exit says so as well."""
-    return os.path.lexists(os.path.join(live.member, "keeper")) or read_exit(live.member) is not None
+    return any(was_started(live.of(n)) for n in live.numbers())
 
 
 def _was_never_born(live: LiveDirectory) -> bool:

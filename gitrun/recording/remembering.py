@@ -11,13 +11,14 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from gitrun.archive.entries import PART, Entry, read_entries
+from gitrun.archive.entries import Entry
 from gitrun.capture.facts import word_set
 from gitrun.capture.recorded_outputs import encode, file_of, load, run_of, write
 from gitrun.errors import GitrunError
 from gitrun.files.locks import FileLock
 from gitrun.files.write import make_dirs, remove_quietly
-from gitrun.model.canonical import decode_lines, path_bytes
+from gitrun.model.canonical import path_bytes
+from gitrun.recording.artifacts import entries_there
 from gitrun.recording.context import Context
 from gitrun.recording.live import LiveDirectory
 from gitrun.store.stat_cache import settled_before
@@ -47,12 +48,11 @@ class Row(NamedTuple):
 
 def remember_outputs(context: Context, live: LiveDirectory, record: dict[str, Any]) -> None:
     """Note the outputs of a run that has just been sealed, whose live directory is still there; never fails."""
-    part, worktree = live.part_paths().get(PART), record.get("worktree")
-    if part is None or not worktree or (record.get("links") or {}).get("replay_of"):
+    worktree = record.get("worktree")
+    if not worktree or (record.get("links") or {}).get("replay_of"):
         return  # a replay's directory is its own, and nobody records there again
     try:
-        with open(part, "rb") as file:
-            entries = read_entries(decode_lines(file.read()))
+        entries = entries_there(live)
         ended = os.stat(os.path.join(live.member, "exit"))
     except (OSError, GitrunError, ValueError):
         return  # the run is sealed, and who reads it finds out what is wrong; here its outputs are source once more

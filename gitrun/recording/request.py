@@ -9,11 +9,33 @@ if TYPE_CHECKING:
     from gitrun.capture.snapshot import Snapshot
 
 
+class Earlier(NamedTuple):
+    """The run that a new one goes on from, and the `source` of its record."""
+
+    run_id: str
+    source: dict[str, Any]
+
+
+class Join(NamedTuple):
+    """The run to be a member of: its key, how many members there will be, the rank of this one; None: not known."""
+
+    key: str
+    members: int | None = None
+    rank: int | None = None
+
+
 class Started(NamedTuple):
-    """A run whose command starts now: its id and how many files of its source differ from the base."""
+    """A run whose command starts now: its id and how many files of its source differ from the base.
+
+    `member` is its number in a run of several. `resumes` is the run that it goes on from, `drift` the files of its
+    source that differ from that one's; None where that cannot be told.
+    """
 
     run_id: str
     changes: int
+    member: int = 0
+    resumes: str | None = None
+    drift: list[str] | None = None
 
 
 class Finished(NamedTuple):
@@ -32,8 +54,10 @@ class RecordRequest(NamedTuple):
 
     `workdir` is where the command runs when that is not the current directory, `worktree` the top of the files it
     runs in when that is not the worktree around us, `source` the snapshot it runs from when that is not to be taken
-    now. `variables` is its environment when that is not ours. `settings` are flags (key -> text). `owns_process`: the
-    process exists for this run, so its descriptors may be given up.
+    now. `resume` is the run to go on from, as a user writes it, `earlier` that run once it is found. `inputs`,
+    `outputs`, `keep` and `no_keep` are patterns, `metrics` files that the command writes. `variables` is its
+    environment when that is not ours. `settings` are flags (key -> text). `owns_process`: the process exists for this
+    run, so its descriptors may be given up.
     """
 
     command: list[bytes]
@@ -43,7 +67,14 @@ class RecordRequest(NamedTuple):
     group: str | None = None
     config_files: tuple[bytes, ...] = ()
     inputs: tuple[bytes, ...] = ()
+    outputs: tuple[bytes, ...] = ()
+    keep: tuple[bytes, ...] = ()
+    no_keep: tuple[bytes, ...] = ()
+    metrics: tuple[bytes, ...] = ()
     links: Mapping[str, str] = {}
+    resume: str | None = None
+    earlier: Earlier | None = None
+    join: Join | None = None
     settings: Mapping[str, str] = {}
     run_id: str | None = None
     id_file: str | None = None
@@ -74,3 +105,4 @@ class Recorded(NamedTuple):
     left_out_bytes: int
     failure: str | None = None
     problem: str | None = None
+    others: int = 0  # members of the run that go on: the last of them seals it

@@ -23,10 +23,13 @@ from gitrun.model.record import status_of
 from gitrun.model.times import iso
 from gitrun.recording import console
 from gitrun.recording.context import Context
+from gitrun.recording.deferred import keep_copies, mark_deferred
 from gitrun.recording.live import LiveDirectory
 from gitrun.recording.locking import add_lock
-from gitrun.recording.member import read_exit
+from gitrun.recording.member import clock_problem, last_seen_ns, read_exit
 from gitrun.recording.observing import observe
+from gitrun.recording.remembering import remember_outputs
+from gitrun.recording.tracing import leave_traces
 
 
 class Root(NamedTuple):
@@ -64,9 +67,11 @@ def seal_live(
     record, parts = finish_record(context, live, draft, unseen, redact)
     facts = draft.get("live") or {}
     pack = Pack(**facts["pack"]) if isinstance(facts.get("pack"), dict) else None
-    roots = [Root(int(root["n"]), str(root["tree"])) for root in (draft.get("source") or {}).get("roots") or []]
+    roots = [Root(int(root["n"]), str(root["tree"])) for root in (record.get("source") or {}).get("roots") or []]
 
     def seal(record: dict[str, Any]) -> Any:
+        if (facts.get("outputs") or {}).get("deferred"):
+            mark_deferred(context.gitrun_dir, record["id"])
         return seal_record(
             context.archive, context.store, record, parts, facts.get("snapshot"), record["source"].get("tree"),
             roots, context.monitor, environ=context.environ, snapshot_pack=pack,
@@ -78,7 +83,10 @@ def seal_live(
         record = {**record, "id": new_run_id(time.time(), os.urandom(4)), "links": links}
         done = seal(record)
     stored = sum(part.size_bytes() for part in parts.values()) + (pack.size if pack else 0)
+    remember_outputs(context, live, record)
+    leave_traces(context, live, record)
     if not keep:
+        keep_copies(context.gitrun_dir, live, record["id"])
         live.remove()
     return SealedRun(record["id"], record["status"], done.commit, record, stored)
 
@@ -100,7 +108,8 @@ def finish_record(
     member = dict((draft.get("members") or [{"n": 0}])[0])
     if end is None or "ended_ns" not in end:
         record.update(status=unseen, exit=None, ended_at=None, duration_s=None)
-        member["last_seen_at"] = last_seen(live)
+        seen_ns = last_seen_ns(live.member)
+        member["last_seen_at"] = None if seen_ns is None else iso(seen_ns)
     else:
         _tell_end(record, end)
     member.update(exit=record["exit"], status=record["status"], ended_at=record["ended_at"])
@@ -115,7 +124,29 @@ def finish_record(
     if packed:
         parts["console.zst"] = Part(path=os.path.join(live.parts, "console.zst"))
     add_lock(live, record, parts)
+    if live.n == 0 and (live.numbers() != [0] or (draft.get("live") or {}).get("join")):
+        return _with_members(context, live, draft, record, parts, unseen, redact)
     return record, parts
+
+
+def _with_members(
+    context: Context,
+    live: LiveDirectory,
+    draft: dict[str, Any],
+    record: dict[str, Any],
+    parts: dict[str, Part],
+    unseen: str,
+    redact: Callable[[bytes], bytes] | None,
+) -> tuple[dict[str, Any], dict[str, Part]]:
+    """The record of member 0 as that of the whole run."""
+    from gitrun.recording.merging import merge, was_started  # most runs have one member
+
+    others = []
+    for n in live.numbers():
+        one = live.of(n)
+        if n and was_started(one) and (theirs := one.read_draft()) is not None:
+            others.append((one, *finish_record(context, one, theirs, unseen, redact)))
+    return merge(live, record, parts, others, ((draft.get("live") or {}).get("join") or {}).get("members") or 0)
 
 
 def _tell_end(record: dict[str, Any], end: dict[str, Any]) -> None:
@@ -132,6 +163,10 @@ def _tell_process(record: dict[str, Any], end: dict[str, Any]) -> None:
     process = record["process"]
     for key in ("user_s", "system_s", "max_rss_bytes", "left_behind", "forwarded", "start_error"):
         process[key] = end.get(key)
+    if end.get("oom_kills"):
+        process["oom_kills"] = end["oom_kills"]
+    if problem := clock_problem(end):
+        record["coverage"]["clock"] = [problem]
     process["terminal_mode"] = end.get("mode")
     process["merged_streams"] = end.get("merged")
     known = record["coverage"].get("console")
@@ -141,14 +176,3 @@ def _tell_process(record: dict[str, Any], end: dict[str, Any]) -> None:
     if refused := end.get("output_problem"):
         problems.append(f"the user's side refused the output: {refused}")
     record["coverage"]["console"] = problems or "complete"
-
-
-def last_seen(live: LiveDirectory) -> str | None:
-    """The last moment at which the run certainly lived, from the files its keeper touches."""
-    times = []
-    for name in ("heartbeat", "console", "header.json"):
-        try:
-            times.append(os.stat(os.path.join(live.member, name)).st_mtime_ns)
-        except OSError:
-            continue  # not there: the others speak
-    return iso(max(times)) if times else None

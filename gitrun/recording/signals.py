@@ -102,8 +102,9 @@ class Forwarding:
     """From its making to `stop`, the signals this process gets go to `fd` as bytes, and do nothing else here.
 
     After `stop` they still do nothing, so that a second Ctrl-C does not cut the sealing short, until `end` gives
-    every signal its old meaning. `reader` is the other end: kept open here as well, it lets a signal that comes
-    when the keeper has already ended fall into the pipe without a word, where Python would tell of a broken pipe.
+    every signal its old meaning. `heard` says when each came (time.monotonic). `reader` is the other end: kept
+    open here as well, it lets a signal that comes when the keeper has already ended fall into the pipe without a
+    word, where Python would tell of a broken pipe.
     """
 
     def __init__(self, fd: int, reader: int) -> None:
@@ -112,9 +113,13 @@ class Forwarding:
         self._reader = reader
         self._old_fd = signal.set_wakeup_fd(fd, warn_on_full_buffer=False)
         self._old: dict[int, Any] = {}
+        self.heard: dict[int, list[float]] = {}
         for number in FORWARDED:
             if signal.getsignal(number) is not signal.SIG_IGN:
-                self._old[number] = signal.signal(number, nothing)
+                self._old[number] = signal.signal(number, self._hear)
+
+    def _hear(self, number: int, _: object) -> None:
+        self.heard.setdefault(number, []).append(time.monotonic())
 
     def stop(self) -> None:
         """Passes nothing on any more, and closes `fd`; signals still do nothing here."""

@@ -28,9 +28,15 @@ HEAD = frame(pack_value({"format": FORMAT, "kind": "console", "requires": [], "r
 PREFIX = struct.Struct(">BBBQBI")  # msgpack: array of 3, stream, u64 time, bin32; the output follows
 OUTPUT = 0x93
 FILES = ("console", "console-tail-0", "console-tail-1")
+_GROWING = ("console", "metrics-", "artifacts-", "system-")  # beginnings of the files that are appended to
 _CHECK_EVERY = 8 << 20  # bytes between two looks at the free space
 _END = frame(b"")
 _LOOK_S = 0.02
+_WHY = {
+    errno.ENOSPC: "disk full",
+    errno.EDQUOT: "disk full",
+    errno.EFBIG: "the file size limit (ulimit -f) is reached",
+}
 
 
 class Spool:
@@ -99,8 +105,7 @@ class Spool:
         try:
             action(*args)
         except OSError as error:
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            self.stop("disk full" if full else os.strerror(error.errno or 0))
+            self.stop(_WHY.get(error.errno or 0) or os.strerror(error.errno or 0))
 
     def _open(self, part: int, first: bytes) -> None:
         self._close()
@@ -125,7 +130,8 @@ class Spool:
         length = sum(map(len, pieces))
         if self._part:
             pieces.append(_END)
-        if os.pwritev(self._fd, pieces, self._at) < length:
+        if (written := os.pwritev(self._fd, pieces, self._at)) < length:
+            os.pwrite(self._fd, b"\0", self._at + written)  # fails with the reason why that was all
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # a torn frame is cut by every reader
         self._at += length
 
@@ -143,12 +149,16 @@ def output_frame(stream: int, time_ns: int, data: bytes) -> bytes:
 
 
 def sync_files(member: str) -> None:
-    """Makes what was written survive a power cut."""
-    for name in FILES:
+    """Makes what was written survive a power cut: the console, and the journals of the run's programs."""
+    try:
+        names = [name for name in os.listdir(member) if name.startswith(_GROWING)]
+    except OSError:
+        return  # the directory is gone
+    for name in names:
         try:
-            fd = os.open(os.path.join(member, name), os.O_RDONLY)
+            fd = os.open(os.path.join(member, name), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError:
-            continue  # not there (yet)
+            continue  # removed meanwhile, or nothing of ours
         try:
             os.fdatasync(fd)
         except OSError:

@@ -70,7 +70,7 @@ class Survey:
             if self._stop.is_set() or not self._live.exists():
                 return
             try:
-                write_file(os.path.join(self._live.path, STATE), encode(state), sync=False)
+                write_file(os.path.join(self._live.home, STATE), encode(state), sync=False)
             except GitrunError:
                 pass  # a full disk: what was loaded is compared when the run is sealed
 
@@ -126,7 +126,7 @@ def _uncompared(found: "Installed") -> list[str]:
 def _read_state(live: LiveDirectory, sites: list[bytes]) -> tuple[dict[str, Any] | None, list[str]]:
     """What a survey of these directories has left, and what it said is missing; nothing where there was none."""
     try:
-        with open(os.path.join(live.path, STATE), "rb") as file:
+        with open(os.path.join(live.home, STATE), "rb") as file:
             state = decode(file.read(MAX_BYTES + 1), MAX_BYTES)
         installed, problems = state["installed"], list(map(str, state["problems"]))
         if list(map(path_bytes, state["sites"])) != sites:

@@ -2,22 +2,18 @@
 
 from typing import Any
 
-from gitrun.archive.entries import PART, read_entries
 from gitrun.archive.trace_files import TraceFiles, is_settled, traces_of
 from gitrun.errors import GitrunError
-from gitrun.model.canonical import DecodeProblem, decode_lines
+from gitrun.model.canonical import DecodeProblem
+from gitrun.recording.artifacts import entries_there
 from gitrun.recording.context import Context
 from gitrun.recording.live import LiveDirectory
 
 
 def leave_traces(context: Context, live: LiveDirectory, record: dict[str, Any]) -> None:
     """Adds a sealed run whose live directory is still there; never fails: whoever asks later reads its record."""
-    part = live.part_paths().get(PART)
     try:
-        entries = []
-        if part is not None:
-            with open(part, "rb") as file:
-                entries = read_entries(decode_lines(file.read()))
+        entries = entries_there(live)
     except (OSError, GitrunError, DecodeProblem):
         return
     if any(entry.type == "directory" for entry in entries) or not is_settled(entries):

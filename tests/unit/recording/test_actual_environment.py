@@ -11,7 +11,7 @@ import pytest
 
 from gitrun.capture.observed import Observed, Process
 from gitrun.capture.secrets import Redactor
-from gitrun.recording.actual_environment import describe_libraries, settle_environment
+from gitrun.recording.actual_environment import describe_libraries, has_spoken, settle_environment
 from gitrun.recording.live import LiveDirectory
 from gitrun.recording.locking import STATE
 from tests.conftest import write_files
@@ -105,6 +105,21 @@ def test_a_tool_that_chooses_an_environment_is_not_the_program(live: LiveDirecto
         assert settle(live, draft, process(base, argv), process(env, pid=8)) == "complete"
         assert names(live) == ["a"] and draft["interpreter"]["prefix"] == str(env)
     assert settle(live, draft_of(base), process(base, b"conda")) is None, "it was the program itself"
+
+
+def test_a_process_has_spoken_when_it_is_the_program_and_has_said_all(tmp_path: Path) -> None:
+    root = make_python(tmp_path / "env")
+    tool, program = process(root, b"/opt/conda/bin/conda"), process(root, pid=8)
+    half = program._replace(start={name: value for name, value in program.start.items() if name != "argv"})
+    said = [has_spoken(Observed(found, [])) for found in ([], [tool], [half], [tool, half], [tool, program])]
+    assert said == [False, False, False, False, True]
+
+
+def test_what_is_compared_later_is_the_environment_that_was_found(live: LiveDirectory, tmp_path: Path) -> None:
+    root = make_python(tmp_path / "env", "a")
+    draft = draft_of(make_python(tmp_path / "other", "c"))
+    settle(live, draft, process(root))
+    assert draft["live"]["sites"] == [f"{root}/lib/python3.9/site-packages"]
 
 
 def test_further_environments_are_named(live: LiveDirectory, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from gitrun.capture.observed import Observed, Process
+from gitrun.capture.ownership import Owners
 from gitrun.capture.secrets import Redactor
 from gitrun.recording.observing import Subject, _group
 
@@ -27,5 +28,5 @@ def test_group(group: str | None, given: bool, configs: list[dict[str, Any]], ex
     draft = {"group": group, "worktree": "/w", "live": {"group_given": given}}
     process = Process._make([None] * len(Process._fields))._replace(start={"cwd": b"/w"}, configs=configs)
     nobody: Any = None
-    _group(Subject(nobody, nobody, draft, Observed([process], []), Redactor({})))
+    _group(Subject(nobody, nobody, draft, Observed([process], []), Redactor({}), Owners()))
     assert draft["group"] == expected

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from gitrun.capture.observed import Module, Observed, Process
 from gitrun.git.executable import find_git
 from gitrun.git.repository import discover
+from gitrun.model.times import iso
 from gitrun.monitor import SILENT
 from gitrun.recording import observing
 from gitrun.recording.context import Context
@@ -38,7 +40,7 @@ class Ended:
         self.live, self.lock = LiveDirectory.create(self.context.gitrun_dir, RUN, header)
         self.draft: dict[str, Any] = {
             "command": ["python", "train.py"], "cwd": ".", "worktree": str(root), "source": shot.source, "process": {},
-            "coverage": {}, "live": {"snapshot": shot.commit},
+            "coverage": {}, "live": {"snapshot": shot.commit}, "id": RUN, "started_at": iso(time.time_ns()),
         }  # fmt: skip
         self.live.write_draft(self.draft)
 

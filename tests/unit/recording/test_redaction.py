@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from itertools import pairwise
 from pathlib import Path
 
@@ -33,6 +35,25 @@ def test_a_secret_is_replaced_wherever_it_is_cut(secret: bytes) -> None:
         assert b"".join(data for _, _, data in done) == redact(text)
         if 7 < at < 7 + len(secret):
             assert done[0][2].endswith(b">") and done[1] == (1, 1, text[max(at, 7 + len(secret)) :])
+
+
+@pytest.mark.parametrize(
+    "printed",
+    [
+        json.dumps({"a": 'say "correct\\horse"/1'}).encode(),
+        b"https://h/?a=say%20%22correct%5Chorse%22%2F1&b=2",
+        b"Basic " + base64.b64encode(b'user:say "correct\\horse"/1'),
+        base64.encodebytes(b'say "correct\\horse"/1' * 9),
+    ],
+)
+def test_each_form_of_a_secret_is_replaced_wherever_it_is_cut(printed: bytes) -> None:
+    times = 9 if printed.endswith(b"\n") else 1
+    known = Redactor({"MY_SECRET": 'say "correct\\horse"/1' * times})
+    text = b"before " + printed.rstrip(b"\n") + b"\nafter\n"
+    assert known.text(text).count(b"<secret:MY_SECRET.") == 1
+    for at in range(len(text) + 1):
+        done = list(redacted(cut(text, at), known.text, known.values))
+        assert b"".join(data for _, _, data in done) == known.text(text)
 
 
 def test_a_secret_written_byte_by_byte() -> None:
