@@ -2,6 +2,7 @@
 
     GitrunError                  1
     ├── UsageError               2    the command line or a setting cannot be understood
+    │   └── ExpressionError      2    what was typed to choose runs cannot be; it is shown with a mark below
     ├── CommandNotStarted      125    gitrun could not start the command at all
     ├── NotARepository           1    no Git repository here
     ├── UnsafeRepository         1    Git's safe.directory rule refuses it
@@ -48,6 +49,14 @@ class UsageError(GitrunError):
     """The command line or a setting cannot be understood."""
 
     exit_code = 2
+
+
+class ExpressionError(UsageError):
+    """An expression or a list of keys cannot be understood; `at` is the character of its `text` where that shows."""
+
+    def __init__(self, message: str, text: str, at: int, *, next: str = "") -> None:
+        super().__init__(message, next=next)
+        self.text, self.at = text, at
 
 
 class CommandNotStarted(GitrunError):

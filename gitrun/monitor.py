@@ -9,6 +9,8 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
+NOTICES = frozenset(("W010", "W020", "W041"))  # not worth a word to who wants quiet: the record has everything
+
 
 class Task:
     """One piece of long work: `advance` as it proceeds, leave the `with` block when it ends."""

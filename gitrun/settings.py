@@ -65,13 +65,38 @@ KEYS: dict[str, Key] = {
     "record.loaded_files": Key("count", 5000, False, "loaded files that are no source are kept up to this many"),
     "record.root_bytes": Key("size", 256 << 20, False, "a directory outside with more than this is no root"),
     "record.root_files": Key("count", 20_000, False, "a directory outside with more files than this is no root"),
+    "record.output_bytes": Key(
+        "size", 2 << 30, False, "outputs are stored up to this in sum, small ones first; the rest is named by digest"
+    ),
+    "record.output_floor": Key(
+        "size", 0, False, "outputs are not stored where the disk has less free than this; 0 is 5 %, at least 5 GiB"
+    ),
+    "record.output_time": Key(
+        "seconds", 60.0, False, "how long outputs are stored before the run is sealed; the rest is stored afterwards"
+    ),
+    "record.scan_time": Key("seconds", 20.0, False, "how long the tree is looked through for outputs"),
+    "record.keep": Key("list", (), False, "globs of outputs to store whatever they weigh, beside those of --keep"),
+    "record.no_keep": Key("list", (), False, "globs of outputs to name and not to store, beside those of --no-keep"),
+    "record.data": Key("list", (), False, "directories of data in the working tree, not looked through for outputs"),
+    "record.input_bytes": Key(
+        "size", 2 << 30, False, "inputs of which no digest is known are hashed up to this in sum; then samples are"
+    ),
+    "record.input_time": Key(
+        "seconds", 15.0, False, "how long inputs are looked at after the command; then their size and time must do"
+    ),
+    "record.input_stored": Key(
+        "size", 256 << 20, False, "files that were left out of the source and that the run read are stored up to this"
+    ),
+    "record.join_wait": Key(
+        "seconds", 60.0, False, "how long the members of a run wait for each other, at its start and at its end"
+    ),
     "record.variables": Key("list", (), True, "environment variables to record beside the built-in allow-list"),
     "record.opened": Key(
         "choice",
-        "no",
+        "yes",
         False,
-        "list the files that Python opens; Python then takes longer for each id() and for copy.deepcopy",
-        ("no", "yes"),
+        "list the files that Python opens; each open() takes a microsecond longer",
+        ("yes", "no"),
     ),
     "lock.resolver": Key(
         "choice",

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Read a run, or the packs of a store, from the format alone: git, zstandard and msgpack, and no gitrun.
 
-    read_without_gitrun.py run REPOSITORY RUN      run.json, every part with its digest verified, the console
+    read_without_gitrun.py run REPOSITORY RUN      run.json, every part and every stored file verified, the console
     read_without_gitrun.py packs DIRECTORY         every blob of every pack below DIRECTORY, verified
 
 It follows the pages under spec/ and nothing else, so it shows that they suffice. It is slow and simple on
@@ -11,6 +11,7 @@ is not as the spec says.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import struct
@@ -69,6 +70,8 @@ def read_run(repository: Path, run: str) -> None:
         print(f"part {name}: {len(data)} bytes in the {place['in']}, verified")
         if name == "extra.jsonl":
             read_extra(data, store)
+        if name == "artifacts.jsonl":
+            read_artifacts(data, events(repository, record["id"]), store)
         if name == "console.zst":
             console = data
     for line in git(repository, "ls-tree", "-r", "--name-only", ref).splitlines():
@@ -85,6 +88,73 @@ def read_extra(data: bytes, store: Store) -> None:
         if hashlib.sha256(content).hexdigest() != extra["sha256"]:
             raise SpecError(f"extra {extra['path']} does not have its digest")
         print(f"extra {extra['path']}: {len(content)} bytes, {extra['reason']}, verified")
+
+
+# ------------------------------------------------------------------------------ spec/artifacts.md, annotations.md
+
+
+def read_artifacts(data: bytes, said: list[dict[str, Any]], store: Store) -> None:
+    """Verify what is stored of the files that the run read and wrote, as they stand after the events."""
+    for line in data.splitlines():
+        entry = json.loads(line)
+        for event in said:
+            entry = changed(entry, event["kind"], event["body"])
+        read_entry(entry, store)
+        if entry.get("manifest"):
+            for below in store.blob(entry["manifest"]).splitlines():
+                read_entry(json.loads(below), store)
+
+
+def changed(entry: dict[str, Any], kind: str, body: dict[str, Any]) -> dict[str, Any]:
+    """An entry after one event."""
+    is_it = entry["path"] == body.get("path") and entry["kind"] == body.get("kind")
+    if kind == "stored" and is_it and not entry["stored"]:
+        return {**entry, **body, "stored": True, "reason": None}
+    if kind == "drop" and entry["path"] in body["paths"] and entry["stored"] and entry["type"] != "link":
+        return {**entry, "stored": False, "reason": "dropped"}
+    return entry
+
+
+def read_entry(entry: dict[str, Any], store: Store) -> None:
+    """Verify one file or link; what is not stored is named."""
+    name = f"{entry['kind']} {plain_bytes(entry['path']).decode('utf-8', 'backslashreplace')}"
+    if not entry["stored"]:
+        print(f"{name}: {entry['type']}, not stored, {entry['reason']}")
+        return
+    content = plain_bytes(entry["target"]) if entry["type"] == "link" else content_of(entry, store)
+    if len(content) != entry["bytes"] or hashlib.sha256(content).hexdigest() != entry["sha256"]:
+        raise SpecError(f"{name} does not have its size and digest")
+    print(f"{name}: {entry['type']}, {len(content)} bytes, verified")
+
+
+def content_of(entry: dict[str, Any], store: Store) -> bytes:
+    """A stored file; many chunks are listed in a blob of their own."""
+    chunks = entry.get("chunks")
+    if entry.get("chunk_list"):
+        listed = store.blob(entry["chunk_list"])
+        if len(listed) % 36:
+            raise SpecError(f"the list of chunks {entry['chunk_list']} is cut off")
+        chunks = [(blob.hex(), length) for blob, length in struct.iter_unpack("<32sI", listed)]
+    return b"".join(store.blob(blob, length) for blob, length in chunks)
+
+
+def events(repository: Path, run: str) -> list[dict[str, Any]]:
+    """What all writers said of a run after it was sealed, in its order."""
+    found = []
+    for ref in git(repository, "for-each-ref", "--format=%(refname)", "refs/gitrun/annotations/").decode().split():
+        path = f"runs/{run[:6]}/{run}.jsonl"
+        if git(repository, "ls-tree", "--name-only", ref, path):
+            found += [json.loads(line) for line in git(repository, "cat-file", "blob", f"{ref}:{path}").splitlines()]
+    found = [event for event in found if event["format"] == 1]
+    return sorted(found, key=lambda event: (event["lamport"], event["writer"], event["seq"]))
+
+
+def plain_bytes(text: str | dict[str, str]) -> bytes:
+    """A path as it is on the disk; one that is not UTF-8 is an object."""
+    return base64.b64decode(text["$bytes"]) if isinstance(text, dict) else text.encode()
+
+
+# ------------------------------------------------------------------------------ the console: spec/journal.md
 
 
 def read_console(data: bytes) -> None:
@@ -136,13 +206,14 @@ class Store:
         self._packs = directory / "store" / "packs"
         self._blobs: dict[str, bytes] | None = None
 
-    def blob(self, blob: str, length: int) -> bytes:
+    def blob(self, blob: str, length: int | None = None) -> bytes:
+        """A blob by its id, of the length that is told, where one is."""
         if self._blobs is None:
             self._blobs = {}
             for path in sorted(self._packs.rglob("*.gpk")):
                 self._blobs.update(read_pack(path))
-        if blob not in self._blobs or len(self._blobs[blob]) != length:
-            raise SpecError(f"no pack holds the blob {blob} of {length} bytes")
+        if blob not in self._blobs or length not in (None, len(self._blobs[blob])):
+            raise SpecError(f"no pack holds the blob {blob}" + ("" if length is None else f" of {length} bytes"))
         return self._blobs[blob]
 
 

@@ -36,7 +36,6 @@ LOCK = "lock"  # the kind of an event that gives a run its lockfile
 _STATE, _RUNS = "annotations.json", "runs"
 _TRIES = 10
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_LOCK_FIELDS = ("state", "reason", "source", "missing", "vendored")
 Entries = dict[str, TreeEntry]
 
 
@@ -76,14 +75,32 @@ class Annotations:
             except GitrunError as problem:
                 self._months.setdefault((writer, run_id[:6]), {})  # said once, where it is more than one file
                 self._monitor.warn("W014", f"what {writer} said of {run_id} is left out: {problem}")
-        return sorted(events, key=lambda event: (event.lamport, event.writer, event.seq))
+        return in_order(events)
 
-    def texts(self) -> Iterator[tuple[str, bytes]]:
-        """Run id and lines of everything, as they are; raises DamagedRecord at the first that cannot be read."""
+    def tips(self) -> dict[str, str]:
+        """The end of each writer's chain: what they all said is the same as long as these are."""
+        return dict(self._writers())
+
+    def mark(self, run_id: str) -> str:
+        """A text that changes when something is said of the run; empty where nothing was."""
+        oids = []
+        for writer in self._writers():
+            try:
+                entry = self._month(writer, run_id[:6]).get(f"{run_id}.jsonl")
+            except GitrunError as problem:
+                self._months[writer, run_id[:6]], entry = {}, None  # said once
+                self._monitor.warn("W014", f"what {writer} said in {run_id[:6]} is left out: {problem}")
+            if entry is not None:
+                oids.append(entry.oid)
+        return " ".join(oids)
+
+    def everything(self) -> Iterator[tuple[str, bytes, list[Event]]]:
+        """Run id, lines and events of each writer about each run; raises at the first that cannot be read."""
         for writer, tip in self._writers().items():
             for month in _directory(self._reader(), _root(self._reader(), tip).get(_RUNS)):
                 for name, entry in self._month(writer, month).items():
-                    yield name.removesuffix(".jsonl"), _blob(self._reader(), entry)
+                    run_id, data = name.removesuffix(".jsonl"), _blob(self._reader(), entry)
+                    yield run_id, data, _decode_events(data, run_id, writer)
 
     def _writers(self) -> dict[str, str]:
         """The tip of each writer's chain."""
@@ -105,14 +122,9 @@ class Annotations:
         return self._months[writer, month]
 
 
-def merged(record: dict[str, Any], events: list[Event]) -> dict[str, Any]:
-    """The record with what was said of the run since: a lockfile that was made later counts."""
-    locks = [event.body for event in events if event.kind == LOCK]
-    if not locks:
-        return record
-    lock = {name: locks[-1].get(name) for name in _LOCK_FIELDS}
-    gaps = [lock["reason"]] if lock["missing"] else "complete"
-    return {**record, "lock": lock, "coverage": {**(record.get("coverage") or {}), "lock": gaps}}
+def in_order(events: list[Event]) -> list[Event]:
+    """Events in the order that every reader agrees on."""
+    return sorted(events, key=lambda event: (event.lamport, event.writer, event.seq))
 
 
 def annotate(
@@ -129,18 +141,34 @@ def annotate(
 
     Raises DamagedRecord where this writer's chain cannot be read, and DiskFull or NotWritable.
     """
-    assert is_run_id(run_id) and all(map(_SHA256.fullmatch, blobs))
+    return annotate_all(repo, gitrun_dir, environ, reader, run_id, kind, [(body, blobs)])[0]
+
+
+def annotate_all(
+    repo: Repository,
+    gitrun_dir: str,
+    environ: Mapping[str, str],
+    reader: ObjectReader,
+    run_id: str,
+    kind: str,
+    said: list[tuple[dict[str, Any], list[str]]],
+) -> list[Event]:
+    """Says several things of one kind in one commit, each a body and the blobs it names; else as `annotate`."""
+    assert said and is_run_id(run_id) and all(_SHA256.fullmatch(blob) for _, blobs in said for blob in blobs)
     writer = load_or_create(gitrun_dir).writer
     name = ANNOTATIONS + writer
     with FileLock(os.path.join(gitrun_dir, "annotations.lock")):
         for _ in range(_TRIES):  # another gitrun directory may belong to the same refs
             tip = read_ref(repo, name)
             root = {} if tip is None else _root(reader, tip)
-            seq = _state(reader, root)["seq"] + 1
-            event = Event(kind, run_id, writer, seq, _clock(repo, reader) + 1, iso(time.time_ns()), body, blobs)
-            commit = _write(repo, environ, reader, tip, root, event)
+            seq, lamport, now = _state(reader, root)["seq"], _clock(repo, reader), iso(time.time_ns())
+            events = [
+                Event(kind, run_id, writer, seq + n, lamport + n, now, body, blobs)
+                for n, (body, blobs) in enumerate(said, 1)
+            ]
+            commit = _write(repo, environ, reader, tip, root, events)
             if create(repo, name, commit) if tip is None else update(repo, name, commit, tip):
-                return event
+                return events
     raise GitrunError(f"{name} is being changed all the time", kept="the run as it was", next="try again")
 
 
@@ -246,18 +274,19 @@ def _write(
     reader: ObjectReader,
     tip: str | None,
     root: Entries,
-    event: Event,
+    events: list[Event],
 ) -> str:
-    """The commit in which the chain ends with this event; durable, and named by no ref yet."""
+    """The commit in which the chain ends with these events; durable, and named by no ref yet."""
+    event = events[-1]
     runs = _directory(reader, root.get(_RUNS))
     month = _directory(reader, runs.get(event.run[:6]))
     file = f"{event.run}.jsonl"
     earlier = _blob(reader, month[file]) if file in month else b""
-    line = encode_line({"format": FORMAT, **event._asdict()})
+    lines = b"".join(encode_line({"format": FORMAT, **one._asdict()}) for one in events)
     state = {"format": FORMAT, "requires": [], "writer": event.writer, "seq": event.seq, "lamport": event.lamport}
     writer = PackWriter(repo.objects_dir, repo.object_format, own=OwnPacks(repo.objects_dir, repo.object_format))
     try:
-        month = _with(month, file, FILE, writer.add("blob", earlier + line))
+        month = _with(month, file, FILE, writer.add("blob", earlier + lines))
         runs = _with(runs, event.run[:6], DIRECTORY, writer.add("tree", encode_tree(month.values())))
         root = _with(root, _RUNS, DIRECTORY, writer.add("tree", encode_tree(runs.values())))
         root = _with(root, _STATE, FILE, writer.add("blob", encode(state)))

@@ -131,6 +131,11 @@ class Archive:
         """The same runs, their records and the named parts read in rounds instead of one by one."""
         return self.objects.read_ahead(runs, parts)
 
+    def look_again(self) -> None:
+        """Forget which runs there are and what was said of them: another process may have added to both."""
+        self._refs = None
+        self.objects.forget_events()
+
     def close(self) -> None:
         """Let go of the pipe to Git."""
         self.objects.close()
@@ -147,7 +152,10 @@ class Archive:
         """Run id to commit for every run ref, read once."""
         if self._refs is None:
             refs, problems = scan_refs(self.repo, RUNS)
-            runs = {name.removeprefix(RUNS): oid for name, oid in refs.items()}
-            strangers = [RefProblem(RUNS + name, "its name is not a run id") for name in runs if not is_run_id(name)]
-            self._refs = {name: oid for name, oid in runs.items() if is_run_id(name)}, [*problems, *strangers]
+            at = len(RUNS)
+            runs = {run_id: oid for name, oid in refs.items() if is_run_id(run_id := name[at:])}
+            if len(runs) < len(refs):
+                strangers = [name for name in refs if name[at:] not in runs]
+                problems = [*problems, *(RefProblem(name, "its name is not a run id") for name in strangers)]
+            self._refs = runs, problems
         return self._refs[0]

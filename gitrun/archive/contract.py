@@ -57,6 +57,8 @@ def describe(
         "hardware": content(part("hardware.json")),
         "seeds": record.get("seeds") or {},
         "metrics": record.get("metrics") or {},
+        "summary": record.get("summary") or {},
+        "system": record.get("system") or {},
         "process": record.get("process") or {},
         "members": [member for member in _typed(record.get("members"), []) if type(member) is dict],
         "artifacts": [_artifact(entry) for entry in _lines(part, "artifacts.jsonl")] if full else [],
@@ -68,7 +70,7 @@ def describe(
         "notes": list(record.get("notes") or []),
     }
     if not full:
-        del described["artifacts"], described["process"]
+        del described["artifacts"], described["process"], described["system"]
         del described["environment"]["distributions"], described["config"]["provenance"]
     return described
 

@@ -43,6 +43,12 @@ class Entry(NamedTuple):
         """Whether it lay in the working tree."""
         return not self.path.startswith(b"/")
 
+    @property
+    def level(self) -> str | None:
+        """How its content is known where not by a digest of all of it: `sample` or `stat`."""
+        level = self.facts.get("level")
+        return level if isinstance(level, str) else None
+
     def chunks(self, get: Callable[[str], bytes]) -> Chunks:
         """The blobs of its file; `get` reads a blob. Raises DamagedRecord where they do not add up to its size."""
         found = chunks_of(self.facts, get)

@@ -158,7 +158,10 @@ class _Walk:
                 return []
             self._runs[run_id] = run
             try:
-                self._entries[run_id] = files_of(self._archive, run)[:_MOST_FILES]
+                files = files_of(self._archive, run)
+                self._entries[run_id] = files[:_MOST_FILES]
+                if len(files) > _MOST_FILES:
+                    self._gaps.append(f"run {run_id}: {len(files):,} files, of which {_MOST_FILES:,} were followed")
             except GitrunError as problem:
                 self._gaps.append(f"run {run_id}: {problem}")
         return self._entries[run_id]

@@ -25,7 +25,7 @@ class LiveRun(Run):
     def __init__(self, run_id: str, directory: str, now_s: float) -> None:
         super().__init__(run_id)
         self.directory = directory
-        member = os.path.join(directory, "members", "0")
+        member = _last_seen(directory, now_s)
         self.liveness = {"host": _host(member), "heartbeat_age_s": _age_s(member, now_s)}
 
     @property
@@ -72,6 +72,17 @@ def live_ids(gitrun_dir: str) -> list[str]:
 def open_live(gitrun_dir: str, run_id: str, now_s: float) -> LiveRun:
     """The live run of that id."""
     return LiveRun(run_id, os.path.join(gitrun_dir, "live", run_id), now_s)
+
+
+def _last_seen(directory: str, now_s: float) -> str:
+    """The member that was heard of last, of those that have not left."""
+    first = os.path.join(directory, "members", "0")
+    try:
+        found = [os.path.join(directory, "members", n) for n in os.listdir(os.path.dirname(first)) if n.isdecimal()]
+    except OSError:
+        return first  # being created, or just sealed
+    here = [member for member in found if not os.path.lexists(os.path.join(member, "left"))]
+    return min(here or [first], key=lambda member: (_age_s(member, now_s) or 0.0, member))
 
 
 def _host(member: str) -> str | None:

@@ -45,6 +45,7 @@ class Summary(NamedTuple):
     requires: tuple[str, ...] = ()
     changes: int | None = None
     command: str = ""
+    resumed_from: str = ""
 
 
 def command_line(command: list[str]) -> str:
@@ -77,6 +78,7 @@ def encode_message(record: dict[str, Any]) -> str:
         *(("Tag", tag) for tag in (record.get("tags") or [])[:_MAX_TAGS]),
         ("Replay-Of", links.get("replay_of")),
         ("Parent", links.get("parent")),
+        ("Resumed-From", links.get("resumed_from")),
         ("Origin", record.get("origin")),
         ("Changes", str(change_count(record.get("source") or {}))),
         ("Format", str(record["format"])),
@@ -114,6 +116,7 @@ def decode_message(text: str) -> Summary | None:
         requires=tuple(fields.get("Requires", ())),
         changes=int(first["Changes"][:9]) if first.get("Changes", "").isdecimal() else None,
         command=harmless(subject.partition(": ")[2], SUBJECT_LIMIT),
+        resumed_from=first.get("Resumed-From", ""),
     )
 
 

@@ -25,6 +25,7 @@ from gitrun.store.blobs import BlobStore
 CHUNK = 512
 _AHEAD_BYTES = 1 << 20  # of a record or part that is held before it is asked for; hundreds are at a time
 _SHARED = 256
+_FEW = 8
 
 
 class RunObjects:
@@ -109,9 +110,14 @@ class RunObjects:
 
     def events(self, run_id: str) -> list[Event]:
         """What was said of a run, by all writers that the repository knows."""
+        return self.annotations.of(run_id)
+
+    @property
+    def annotations(self) -> Annotations:
+        """What was said of all runs, as it was when this was first asked for."""
         if self._annotations is None:
             self._annotations = Annotations(self._repo, lambda: self.reader, self._monitor)
-        return self._annotations.of(run_id)
+        return self._annotations
 
     def forget_events(self) -> None:
         """Read them anew when they are asked for: something was said."""
@@ -149,6 +155,8 @@ class RunObjects:
 
     def _many(self, oids: set[str], limit: int = MAX_BYTES) -> dict[str, tuple[str, bytes]]:
         """Kind and content of those that can be read; one missing, corrupt or too big costs the others nothing."""
+        if len(oids) <= _FEW:  # no process of their own
+            return {oid: self._alone(oid, limit) for oid in oids}
         found: dict[str, tuple[str, bytes]] = {}
         pending = sorted(oids)
         at = 0

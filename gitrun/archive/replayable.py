@@ -1,9 +1,10 @@
 """Whether a run could be repeated, said before anybody tries, and without flattery.
 
 Three levels. `no`: files that the source had are not in the record, so the code that ran cannot
-be given back. `partly`: the code can, but something it may have depended on was not kept or was
-not looked at. `full`: nothing is known to be missing. Each reason is one sentence, the gravest
-first; an empty list comes with `full` alone.
+be given back; or it was typed into a session, which no command types again. `partly`: the code
+can, but something it may have depended on was not kept or was not looked at. `full`: nothing is
+known to be missing. Each reason is one sentence, the gravest first; an empty list comes with
+`full` alone.
 
 A record says under `coverage`, topic by topic, what its captures missed. Only some topics bear on
 a repetition: what the processor is called explains a difference, and no replay needs it.
@@ -15,7 +16,10 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from gitrun.model.listing import first_lines
+
 COMPLETE = "complete"
+LOADED = "loaded"  # of installed files: those that the run loaded were looked at, all of them
 OBSERVED = "observed"
 HARMLESS_REASONS = frozenset({"tracker", "output"})  # not source: what a tool or an earlier run wrote
 # Topics of coverage by how much a gap in them costs; the first ones are what a repetition depends on.
@@ -31,7 +35,7 @@ _LONG = 300
 
 def replayable(record: dict[str, Any]) -> dict[str, Any]:
     """`{level, because}` of a record, from what it says about its own gaps."""
-    missing = list(_missing_source(record.get("source") or {}))
+    missing = [*_missing_source(record.get("source") or {}), *_missing_command(record.get("process") or {})]
     weak = [*_weak_source(record.get("source") or {}), *_weak_rest(record)]
     level = "no" if missing else "partly" if weak else "full"
     return {"level": level, "because": missing + weak}
@@ -56,7 +60,9 @@ def _gaps_of(topic: str, said: Any) -> list[str]:
         python, labels = str(said.get("python", OBSERVED)), said.get("labels")
         seen = [] if python == OBSERVED else [f"what the command loads was {python}"]
         return seen + [label for label in map(str, labels if isinstance(labels, list) else []) if not _is_fact(label)]
-    sentences = [str(gap) for gap in (said if isinstance(said, list) else [said]) if gap and gap != COMPLETE]
+    sentences = [
+        str(gap) for gap in (said if isinstance(said, list) else [said]) if gap and gap not in (COMPLETE, LOADED)
+    ]
     return [f"its processes: {sentence}" if topic == "child" else sentence for sentence in sentences]
 
 
@@ -83,6 +89,11 @@ def _missing_source(source: dict[str, Any]) -> Iterator[str]:
         yield f"{sum(map(_left, guarded))} file(s) of the source were left out ({_names(guarded)})"
 
 
+def _missing_command(process: dict[str, Any]) -> Iterator[str]:
+    if process.get("inside") == "session":
+        yield "it was a session (a notebook, a prompt): its cells are kept, and no command types them again"
+
+
 def _weak_source(source: dict[str, Any]) -> Iterator[str]:
     excluded = source.get("excluded") or []
     secrets = [entry for entry in excluded if _is_secret(entry)]
@@ -98,19 +109,26 @@ def _weak_source(source: dict[str, Any]) -> Iterator[str]:
 def _weak_rest(record: dict[str, Any]) -> Iterator[str]:
     if needed := _secrets(record):
         yield f"a replay needs these secrets in its environment: {_shown(needed)}"
+    if edited := _edited(record):
+        yield f"{len(edited)} installed file(s) that the run loaded are not as they were installed ({_shown(edited)})"
     coverage = record.get("coverage") or {}
     for topic in NEEDED:
         if topic == "lock" and (unlocked := _unlocked(record.get("lock") or {})):
             yield unlocked
             continue
         sentences = [gap for _, gap in gaps({topic: coverage.get(topic)})]
-        yield from (told(topic, gap) for gap in sentences[:_MOST])
-        if len(sentences) > _MOST:
-            yield told(topic, f"and {len(sentences) - _MOST} more gaps")
+        yield from (told(topic, gap) for gap in first_lines(sentences, _MOST))
     if record.get("status") == "running":
         yield "it has not ended: what it loads is not known yet"
     if record.get("status") in ("lost", "unknown"):
         yield "nobody saw how the run ended, so there is no exit status to compare with"
+
+
+def _edited(record: dict[str, Any]) -> list[str]:
+    installed = (record.get("process") or {}).get("installed")
+    entries = installed.get("edited") if isinstance(installed, dict) else None
+    found = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+    return [str(entry.get("path")) for entry in found if entry.get("loaded") is True]
 
 
 def _unlocked(lock: dict[str, Any]) -> str | None:

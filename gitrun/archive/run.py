@@ -11,10 +11,12 @@ from __future__ import annotations
 import hashlib
 from typing import Any, NamedTuple, Protocol
 
-from gitrun.archive.annotations import Event, merged
+from gitrun.archive.annotations import Event
 from gitrun.archive.contract import describe
+from gitrun.archive.entries import PART
 from gitrun.archive.message import Summary, decode_message, encode_message
 from gitrun.archive.shape import check_shape
+from gitrun.archive.since import merged, standing, tags_of
 from gitrun.errors import DamagedRecord, GitrunError, NewerFormat
 from gitrun.git.trees import Commit
 from gitrun.model.canonical import MAX_BYTES, DecodeProblem, decode, decode_lines
@@ -91,10 +93,21 @@ class Run:
         """What was said of the run since it was sealed."""
         return []
 
+    @property
+    def tags(self) -> list[str]:
+        """Its tags: those it was recorded with, and what was said since; never raises, as `summary`."""
+        return tags_of(self.summary.tags, self.events())
+
     def to_json(self, full: bool = True) -> dict[str, Any]:
         """The run as the documented JSON object; `full` False is the shorter form that lists use."""
-        record = merged(self.record, self.events())
-        return describe(record, self.value, snapshot=self.snapshot, liveness=self.liveness, full=full)
+        events = self.events()
+
+        def part(name: str) -> Any:
+            value = self.value(name)
+            return standing(value, events) if name == PART else value
+
+        record = merged(self.record, events)
+        return describe(record, part, snapshot=self.snapshot, liveness=self.liveness, full=full)
 
     def _read_record(self) -> dict[str, Any]:
         raise NotImplementedError

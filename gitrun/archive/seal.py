@@ -163,7 +163,7 @@ def _write_objects(
         when_s = parse_iso(record.get("ended_at") or record["started_at"]) // 1_000_000_000
         who, message = identity(archive, environ), encode_message(record).encode()
         commit = writer.add("commit", encode_commit(tree, parents, who, when_s, "+0000", message))
-        pack = writer.finish(sync=not absorbed)
+        pack = writer.finish(sync=True)
     except BaseException:
         writer.abort()
         raise

@@ -36,8 +36,7 @@ def merged(record: dict[str, Any], events: list[Event]) -> dict[str, Any]:
     kinds = {event.kind for event in events}
     if TAG in kinds:
         record = {**record, "tags": tags_of(record.get("tags") or (), events)}
-    if NOTE in kinds:
-        said = _texts([event.body.get("text") for event in events if event.kind == NOTE])
+    if said := _texts([event.body.get("text") for event in events if event.kind == NOTE]):
         record = {**record, "notes": [*(record.get("notes") or []), *said]}
     if NAME in kinds:
         record = {**record, "name": name_of(record.get("name"), events)}

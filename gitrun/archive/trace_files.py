@@ -15,10 +15,12 @@ from collections.abc import Iterable, Mapping
 
 from gitrun.archive.entries import Entry
 from gitrun.errors import GitrunError
+from gitrun.files.read import read_plain
 from gitrun.files.write import make_dirs, write_all
 
 MADE, READ = b"o", b"i"
 _MOST_ROWS = 200_000  # of one run
+_MOST_BYTES = 64 << 20  # of one file that are read
 _ROW = re.compile(rb"^([0-9a-f]{64}) ([oi]) ([0-9]{8}-[0-9]{6}-[0-9a-z]{6})$", re.MULTILINE)
 Trace = tuple[str, bytes]  # a digest, made or read
 
@@ -61,13 +63,12 @@ class TraceFiles:
 
     def _read(self, name: str) -> bytes:
         try:
-            with open(os.path.join(self._directory, name), "rb", buffering=0) as file:
-                return file.read()
+            return read_plain(os.path.join(self._directory, name), _MOST_BYTES)
         except OSError:
             return b""
 
     def _append(self, name: str, lines: Iterable[bytes]) -> None:
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         fd = os.open(os.path.join(self._directory, name), flags, 0o666)
         try:
             write_all(fd, b"\n" + b"\n".join(lines) + b"\n")

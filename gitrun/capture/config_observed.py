@@ -220,18 +220,7 @@ class _Merger:
         return self._redactor.text(text)
 
     def _plain(self, name: str, value: Any) -> Any:
-        return plain_value(name, value, self._redactor)
-
-
-def plain_value(name: str, value: Any, redactor: Redactor) -> Any:
-    """A reported value as a record holds it: bytes as text, secrets replaced by the names that lead to them."""
-    if isinstance(value, bytes):
-        value = path_text(value)
-    if isinstance(value, list):
-        return [plain_value(name, item, redactor) for item in value]
-    if isinstance(value, dict):
-        return {redactor.text(key): plain_value(f"{name}.{key}", item, redactor) for key, item in value.items()}
-    return redactor.value(name, value)
+        return self._redactor.tree(value, name)
 
 
 def _program(one: dict[str, Any]) -> str:
@@ -279,7 +268,7 @@ def _others(observed: Observed, used: list[dict[str, Any]], redactor: Redactor) 
                         "program": redactor.text(_program(one)),
                         "framework": redactor.text(str(one.get("framework"))),
                         "role": redactor.text(str(one.get("role") or "program")),
-                        "values": {redactor.text(key): plain_value(key, item, redactor) for key, item in shown.items()},
+                        "values": redactor.tree(shown),
                     }
                 )
     return others

@@ -13,6 +13,7 @@ import os
 from typing import Any
 
 from gitrun.errors import GitrunError
+from gitrun.files.read import read_plain
 from gitrun.files.write import make_dirs, write_file
 
 MOST_BYTES = 64 << 20
@@ -36,8 +37,7 @@ class Derived:
         try:
             if path is None:
                 return None
-            with open(path, "rb") as file:
-                fields = json.loads(file.read(MOST_BYTES))
+            fields = json.loads(read_plain(path, MOST_BYTES))
         except (OSError, ValueError, RecursionError):
             return None
         return fields if isinstance(fields, dict) and fields.get("version") == self._version else None

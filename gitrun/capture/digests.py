@@ -19,6 +19,8 @@ import zlib
 from collections.abc import Mapping
 
 from gitrun.errors import GitrunError
+from gitrun.files.read import read_plain
+from gitrun.files.user_cache import user_cache as cache_of
 from gitrun.files.write import make_dirs, remove_quietly, write_file
 from gitrun.store.stat_cache import clock, settled_before
 
@@ -33,15 +35,7 @@ Rows = dict[tuple[int, int], tuple[int, int, int, bytes]]  # (device, inode) -> 
 
 def user_cache(environ: Mapping[str, str], worktree: bytes | None) -> str | None:
     """Where a user's digests lie; None where the user has no place for them, or only one inside the worktree."""
-    home = environ.get("XDG_CACHE_HOME", "")
-    if not os.path.isabs(home):
-        home = os.path.join(environ.get("HOME", ""), ".cache")
-    if not os.path.isabs(home):
-        return None
-    place = os.path.join(os.path.realpath(home), "gitrun", "digests")
-    if worktree is not None and os.fsencode(place).startswith(os.path.realpath(worktree).rstrip(b"/") + b"/"):
-        return None  # a recorded tree has to stay as it is
-    return place
+    return cache_of(environ, None if worktree is None else os.fsdecode(worktree), "digests")
 
 
 class Digests:
@@ -112,8 +106,7 @@ def _look_at_clock(directory: str) -> os.stat_result | None:
 
 def _read(path: str) -> Rows:
     try:
-        with open(path, "rb", buffering=0) as file:
-            data = file.read(_HEAD.size + MOST_ROWS * _ROW.size)
+        data = read_plain(path, _HEAD.size + MOST_ROWS * _ROW.size)
     except OSError:
         return {}  # nothing known
     rest = data[_HEAD.size :]

@@ -48,9 +48,9 @@ class View:
         self.prefix = prefix
         self.root = root
 
-    def exclude(self, path: bytes, reason: str, size: int, files: int | None = None) -> None:
+    def exclude(self, path: bytes, reason: str, size: int, files: int | None = None, **more: Any) -> None:
         """Say that a path (a directory with a slash) is not in the source, and why."""
-        entry = {"path": path_text(self.prefix + path), "bytes": size, "reason": reason}
+        entry = {"path": path_text(self.prefix + path), "bytes": size, "reason": reason, **more}
         if files is not None:
             entry["files"] = files
         self._all.excluded.append((self.prefix + path, entry))

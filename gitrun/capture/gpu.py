@@ -46,7 +46,7 @@ def ask(environ: Mapping[str, str], root: str = "/") -> Question | None:
 
 
 def find_gpus(environ: Mapping[str, str], root: str = "/", question: Question | None = None) -> Gpus:
-    """The devices that a program with this environment sees; `question` was asked before with the same."""
+    """The devices that a program with this environment sees; `question` was asked before with the same, or is now."""
     problems = [_AMD] if os.path.exists(root + "/dev/kfd") and _wants_amd(environ) else []
     if not has_devices(root):
         return Gpus([], [], None, problems)
@@ -54,7 +54,8 @@ def find_gpus(environ: Mapping[str, str], root: str = "/", question: Question | 
 
     if environ.get("CUDA_VISIBLE_DEVICES") == "":
         return Gpus([], [], {"version": kernel_version(root), "cuda": None}, problems)
-    said = question.answer() if question is not None else {"error": "it could not be started"}
+    asked = question or ask(environ, root)
+    said = asked.answer() if asked is not None else {"error": "it could not be started"}
     devices, identities, driver, more = understand(said, environ, root)
     return Gpus(devices, identities, driver, problems + more)
 

@@ -11,15 +11,19 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from gitrun.capture.findings import View
 from gitrun.capture.secret_files import is_secret_file
 from gitrun.monitor import Monitor
 from gitrun.settings import Settings
 
+if TYPE_CHECKING:
+    from gitrun.capture.recorded_outputs import Recorded
+
 Candidate = tuple[bytes, os.stat_result]
 _MOST_ENTRIES = 100
+_MOST_OUTPUTS = 1000
 
 
 class Limits(NamedTuple):
@@ -124,6 +128,15 @@ class Guard:
         _name_by_directory(left, view)
         kept.sort(key=lambda item: item[0])
         return kept
+
+
+def name_outputs(outputs: list[Recorded], view: View) -> None:
+    """Name what is left out because a run recorded it; by directory where it is too much to list."""
+    if len(outputs) > _MOST_OUTPUTS:
+        _name_by_directory([(output.path, output.size, "output") for output in outputs], view)
+        return
+    for output in outputs:
+        view.exclude(output.path, "output", output.size, run=output.run, sha256=output.sha256)
 
 
 def _name_by_directory(left: list[tuple[bytes, int, str]], view: View) -> None:

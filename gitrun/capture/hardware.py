@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from gitrun.capture.cgroups import cgroup_limits
 from gitrun.capture.container import find_container
 from gitrun.capture.facts import clean_text, read_start, structure, word_set
-from gitrun.capture.gpu import ask, find_gpus
+from gitrun.capture.gpu import find_gpus
 from gitrun.capture.scheduler import find_placement, loaded_modules
 
 if TYPE_CHECKING:
@@ -55,7 +55,6 @@ def capture_hardware(
     """
     environ = os.environ if environ is None else environ
     variables = _variables(environ) if variables is None else variables
-    question = question or ask(environ, root)
     cpu = _cpu(root)
     problems = [] if cpu["model"] else ["no /proc/cpuinfo here, so the processor is known by its architecture only"]
     quota, memory_limit = cgroup_limits(root)

@@ -20,7 +20,7 @@ Spot = tuple[int | None, bytes]  # a root's number, None for the worktree or an 
 class Held(NamedTuple):
     """What the source holds: a blob by its id, or bytes in the store by their sha256.
 
-    `reason` is that of the line in `extra.jsonl`. `is_link`: the path leads through a symbolic link of the source.
+    `reason` is that of the line in `extra.jsonl`. `is_link`: the path leads through a symbolic link of the source, or (with an `oid`, its target's) is one.
     """
 
     oid: str | None = None
@@ -69,7 +69,7 @@ class HeldSource:
         entry = self._read(oid).get(name)
         if entry is None:
             return None
-        return Held(is_link=True) if entry.mode == SYMLINK else Held(oid=entry.oid)
+        return Held(oid=entry.oid, is_link=entry.mode == SYMLINK)
 
     def _read(self, oid: str) -> dict[bytes, TreeEntry]:
         if oid not in self._entries:

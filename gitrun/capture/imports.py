@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gitrun.capture.facts import unwaiting
+from gitrun.capture.outputs import is_environment
 from gitrun.model.canonical import path_bytes
 
 if TYPE_CHECKING:
@@ -63,9 +64,14 @@ def import_root(module: str | None, path: bytes) -> bytes | None:
     return directory
 
 
+def base_of(process: Process, cwd: bytes) -> bytes:
+    """What the paths of a process are relative to, if it did not say more; `cwd` is where the command started."""
+    here: bytes = process.start.get("cwd") or cwd
+    return here
+
+
 def _of_process(process: Process, cwd: bytes) -> Iterator[Loaded]:
-    here = process.start.get("cwd")
-    base = os.fsencode(here) if isinstance(here, (str, bytes)) and here else cwd
+    base = base_of(process, cwd)
     for module in process.modules:
         path = os.path.join(base, module.path)
         if (inside := _ARCHIVE.search(path)) is not None:
@@ -110,7 +116,7 @@ def _is_below(path: bytes, directory: bytes | None) -> bool:
 def _is_installed(path: bytes) -> bool:
     """Whether it is a program of a virtual or conda environment, which comes back with that."""
     environment = os.path.dirname(os.path.dirname(path))
-    return any(os.path.lexists(os.path.join(environment, name)) for name in (b"pyvenv.cfg", b"conda-meta"))
+    return is_environment(environment)
 
 
 def _is_script(path: bytes) -> bool:

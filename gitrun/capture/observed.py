@@ -34,7 +34,7 @@ class Module(NamedTuple):
 
 
 class Opened(NamedTuple):
-    """A file that Python opened; mode is `r` or `w`."""
+    """A file that Python opened; mode is `r` or `w`, and of one that was read and written later there are both."""
 
     path: bytes
     mode: str
@@ -44,7 +44,7 @@ class Process(NamedTuple):
     """One report: a Python process, or the part of its life between fork, exec and exit.
 
     `start` holds the fields of the `process` frame, `numerics` those of the `numerics` frame (threads, blas, isa);
-    `complete` says that it reported its end.
+    `complete` says that it reported its end, `opened_more` that it opened more files than it could list.
     """
 
     pid: int
@@ -57,6 +57,12 @@ class Process(NamedTuple):
     seeds: dict[str, Any]
     numerics: dict[str, Any]
     complete: bool
+    opened_more: bool = False
+
+    @property
+    def is_introduced(self) -> bool:
+        """Whether it has told all of its `process` frame: what its command line and its `sys.path` are."""
+        return "argv" in self.start
 
 
 class Observed(NamedTuple):
@@ -66,9 +72,12 @@ class Observed(NamedTuple):
     problems: list[str]
 
 
-def read_observed(member_dir: str) -> Observed:
-    """The reports in a member's directory; never raises for what is in them."""
-    reader = _Reader()
+def read_observed(member_dir: str, *, starts_only: bool = False) -> Observed:
+    """The reports in a member's directory; never raises for what is in them.
+
+    `starts_only`: of each report no more than who speaks, for a reader who comes by while they are written.
+    """
+    reader = _Reader(starts_only)
     try:
         names = sorted(name for name in os.listdir(member_dir) if _NAME.fullmatch(name))
     except OSError as problem:
@@ -86,7 +95,8 @@ def read_observed(member_dir: str) -> Observed:
 
 
 class _Reader:
-    def __init__(self) -> None:
+    def __init__(self, starts_only: bool = False) -> None:
+        self._starts_only = starts_only
         self.processes: list[Process] = []
         self.problems: list[str] = []
         self._bytes = 0
@@ -110,7 +120,9 @@ class _Reader:
                 process = self._take(process, _unpack(payload))
             except _Wrong as problem:
                 self.tell(f"{name}: {problem}")
-        if whole < len(data):
+            if self._starts_only and process.is_introduced:
+                break
+        if whole < len(data) and not self._starts_only:
             self.tell(f"{name}: the end is torn")
         if process.start.get("ppid") is not None:
             process = process._replace(ppid=process.start["ppid"])
@@ -149,6 +161,7 @@ class _Reader:
             process.mapped.extend(_each(frame, "paths", _is_path))
         elif kind == "opened":
             process.opened.extend(map(_opened, _list(frame, "files")))
+            return process._replace(opened_more=process.opened_more or frame.get("more") is True)
         elif kind == "seeds":
             process.seeds.update({key: value for key, value in frame.items() if key != "kind"})
         elif kind == "numerics":

@@ -76,6 +76,11 @@ def is_cache(path: bytes) -> bool:
     return not _CACHES.isdisjoint(path.split(b"/")[:-1])
 
 
+def is_environment(path: bytes) -> bool:
+    """Whether a directory is a virtual or conda environment."""
+    return any(os.path.lexists(os.path.join(path, mark)) for mark in _ENVIRONMENTS)
+
+
 class _Scan:
     def __init__(self, top: bytes, since_ns: int, skip: frozenset[bytes]) -> None:
         self.top = top
@@ -110,12 +115,15 @@ class _Scan:
 
     def _look(self, directory: bytes, names: list[bytes], fd: int) -> None:
         """Look at every entry of a directory: the hot loop."""
-        look, since_ns = os.stat, self.since_ns
+        look, since_ns, refused = os.stat, self.since_ns, None
         for name in names:
             try:
                 found = look(name, dir_fd=fd, follow_symlinks=False)
             except FileNotFoundError:
                 continue  # removed while it was looked at
+            except OSError as problem:
+                refused = problem  # mostly a directory that may be listed and not entered
+                continue
             kind = found.st_mode & _KIND
             if kind == _DIRECTORY:
                 self._enter_later(directory, name, found)
@@ -124,6 +132,8 @@ class _Scan:
                 self.touched.append(Touched(directory + name, found))
             if kind == _LINK and self._leads_outside(directory + name):
                 self.links.append(directory + name)
+        if refused is not None:
+            self.gaps.append(f"{text_path(directory) or './'}: {refused.strerror}")
 
     def _enter_later(self, directory: bytes, name: bytes, found: os.stat_result) -> None:
         path = directory + name

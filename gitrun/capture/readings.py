@@ -14,7 +14,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gitrun.capture.facts import word_set
+from gitrun.capture.imports import base_of
 from gitrun.capture.inputs import MAX_FILES
+from gitrun.capture.outputs import is_environment
 from gitrun.capture.whereabouts import Where, Whereabouts
 from gitrun.model.canonical import path_bytes
 
@@ -32,7 +34,6 @@ _CACHES = frozenset(
     )
 )
 _TOOLS = tuple(b"/.cache/%b/" % tool for tool in (b"matplotlib", b"fontconfig", b"pip", b"uv", b"mesa_shader_cache"))
-_ENVIRONMENTS = (b"pyvenv.cfg", b"conda-meta")
 _SYSTEM = (b"/run/", b"/boot/", b"/var/lib/", b"/var/cache/")  # beside those that no code is loaded from
 _LONGEST_PATH = 4096
 _MOST_VALUES = 10_000
@@ -55,8 +56,7 @@ def readings(observed: Observed, cwd: bytes) -> Readings:
     made: set[bytes] = set()
     rewritten: set[bytes] = set()
     for process in observed.processes:
-        here = process.start.get("cwd")
-        base = here if isinstance(here, bytes) and here else cwd
+        base = base_of(process, cwd)
         mine: dict[bytes, str] = {}  # path -> the mode it was opened with first
         for opened in process.opened:
             path = os.path.normpath(os.path.join(base, opened.path))
@@ -106,7 +106,7 @@ class Belongings:
     def __init__(self, whereabouts: Whereabouts, own: Iterable[bytes], prefixes: Iterable[bytes]) -> None:
         self._whereabouts = whereabouts
         self._directories: dict[bytes, Where | None] = {}
-        environments = [prefix for prefix in prefixes if _is_environment(prefix)]
+        environments = [prefix for prefix in prefixes if is_environment(prefix)]
         self._never = tuple({path.rstrip(b"/") + b"/" for path in (*own, *environments) if path.strip(b"/")})
 
     def where(self, path: bytes) -> Where | None:
@@ -133,7 +133,7 @@ class Belongings:
         found: list[bytes] = []
         for parent, directories, files in os.walk(directory):
             try:
-                if os.stat(parent).st_mtime_ns > written_ns or _is_environment(parent):
+                if os.stat(parent).st_mtime_ns > written_ns or is_environment(parent):
                     return None
             except OSError:
                 continue  # gone by now
@@ -146,7 +146,3 @@ class Belongings:
 
 def _is_cache(path: bytes) -> bool:
     return not _CACHES.isdisjoint(path.split(b"/")[:-1]) or any(tool in path for tool in _TOOLS)
-
-
-def _is_environment(path: bytes) -> bool:
-    return any(os.path.lexists(os.path.join(path, name)) for name in _ENVIRONMENTS)

@@ -22,6 +22,7 @@ import zlib
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from gitrun.files.read import read_plain
 from gitrun.files.write import write_file
 
 MOST_BYTES = 64 << 20
@@ -155,8 +156,7 @@ def write(path: str, rows: dict[bytes, bytes]) -> None:
 def load(path: str) -> dict[bytes, bytes]:
     """The rows by path; none where the file is missing, damaged or another release's."""
     try:
-        with open(path, "rb", buffering=0) as file:
-            data = file.read(MOST_BYTES)
+        data = read_plain(path, MOST_BYTES)
     except OSError:
         return {}
     head = len(_MAGIC) + 9

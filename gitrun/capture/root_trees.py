@@ -30,7 +30,7 @@ from gitrun.git.head import Head as Commit
 from gitrun.git.head import read_head
 from gitrun.git.ignore import IgnoreRules
 from gitrun.git.index import Index, empty_index, read_index_file, size_of
-from gitrun.git.objects import ObjectReader, open_reader
+from gitrun.git.objects import ObjectReader, reader_on_demand
 from gitrun.git.packs import OwnPacks, PackWriter
 from gitrun.git.repository import Repository, discover
 from gitrun.git.trees import parse_commit, read_tree
@@ -189,26 +189,17 @@ class _Roots:
     def _capture(self, path: bytes, own: _Own, kind: str) -> None:
         self._refuse_large(own)
         n = self._number + 1
-        readers: list[ObjectReader] = []
-
-        def reader() -> ObjectReader:
-            if not readers:
-                readers.append(open_reader(own.repo))
-            return readers[0]
-
         view = View(self._findings, path + b"/", n)
         try:
-            tree = self._head_tree(own, reader)
-            place = Place(own.repo, view, Head(tree, False), True, frozenset(), reader, own.tracked, own.rules)
-            captured = capture_worktree(place, self._tools)
+            with reader_on_demand(own.repo) as reader:
+                head = Head(self._head_tree(own, reader), False)
+                place = Place(own.repo, view, head, True, frozenset(), reader, own.tracked, own.rules)
+                captured = capture_worktree(place, self._tools)
         except BaseException:
             extra = self._findings.extra
             for name in [name for name, line in extra.items() if line.get("root") == n]:
                 del extra[name]
             raise
-        finally:
-            for opened in readers:
-                opened.close()
         self._number = n
         known = own.head.commit is not None and own.repo.object_format == self._archive.object_format
         facts: dict[str, Any] = {"n": n, "path": path_text(path), "tree": captured.tree, "kind": kind}

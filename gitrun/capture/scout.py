@@ -21,6 +21,13 @@ from gitrun.git.hashing import RAW_BYTES
 from gitrun.git.index import HEAD_BYTES, STAT, IndexFile
 
 _ENOUGH: Final = 3_000  # files; below that a fork costs more than it saves
+_alone = False
+
+
+def stay_alone() -> None:
+    """From now on this process sends none: it is a user's, with threads and devices that no fork is good for."""
+    global _alone
+    _alone = True
 
 
 class Scout:
@@ -60,7 +67,7 @@ def covers(directory: bytes) -> bool:
 def send_scout(file: IndexFile, top: bytes, fmt: str) -> Scout | None:
     """A scout for the worktree `top` (with a trailing slash); None where it would gain nothing."""
     data = file.data
-    if len(data) < 12 or len(os.sched_getaffinity(0)) < 2:
+    if _alone or len(data) < 12 or len(os.sched_getaffinity(0)) < 2:
         return None
     _, version, count = struct.unpack_from(">4sII", data)
     if version not in (2, 3) or count < _ENOUGH:

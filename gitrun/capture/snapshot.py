@@ -31,6 +31,7 @@ from gitrun.git.identity import identity
 from gitrun.git.index import empty_index
 from gitrun.git.objects import ObjectReader, open_reader, read_loose
 from gitrun.git.packs import OwnPacks, Pack, PackWriter
+from gitrun.git.refs import RUNS, read_refs
 from gitrun.git.repository import Repository
 from gitrun.git.trees import encode_commit, parse_commit
 from gitrun.model.canonical import path_text
@@ -38,6 +39,7 @@ from gitrun.monitor import SILENT, Monitor
 from gitrun.settings import Settings
 
 if TYPE_CHECKING:
+    from gitrun.capture.recorded_outputs import RecordedOutputs
     from gitrun.store.blobs import BlobStore
 
 _PASSWORD = re.compile(r"(?<=://)[^/@]*@")
@@ -104,7 +106,9 @@ def take_snapshot(
     gc.disable()
     try:
         watch = Watch(clock_ns(archive.gitrun_dir(environ)), [])
-        tools = Tools(repo.object_format, writer, shelf, Guard(read_limits(settings), monitor), environ, watch)
+        guard = Guard(read_limits(settings), monitor)
+        recorded = _recorded(repo, archive, environ)
+        tools = Tools(repo.object_format, writer, shelf, guard, environ, watch, recorded)
         taken = _Snapshotter(repo, archive, tools).take()
         shelf.commit()
         pack = writer.finish(sync=False)
@@ -119,6 +123,19 @@ def take_snapshot(
             gc.enable()
     tools.guard.warn()
     return taken._replace(pack=pack, watch=watch, promises=shelf)
+
+
+def _recorded(repo: Repository, archive: Repository, environ: Mapping[str, str]) -> RecordedOutputs | None:
+    """What earlier runs left in this worktree; None where no run has left anything."""
+    gitrun_dir = archive.gitrun_dir(environ)
+    if repo.worktree is None or not os.path.isdir(os.path.join(gitrun_dir, "cache", "outputs")):
+        return None
+    from gitrun.capture.recorded_outputs import RecordedOutputs  # a millisecond, for nothing in a new archive
+
+    def runs() -> list[str]:
+        return [name.removeprefix(RUNS) for name in read_refs(archive, RUNS)]
+
+    return RecordedOutputs(gitrun_dir, repo.worktree, runs)
 
 
 class _Snapshotter:

@@ -33,6 +33,7 @@ from gitrun.git.packs import PackWriter
 from gitrun.git.repository import Repository
 
 if TYPE_CHECKING:
+    from gitrun.capture.recorded_outputs import RecordedOutputs
     from gitrun.git.objects import ObjectReader
 
 
@@ -54,7 +55,7 @@ class Place(NamedTuple):
 
 
 class Tools(NamedTuple):
-    """What all worktrees of a snapshot share."""
+    """What all worktrees of a snapshot share; without `recorded`, no untracked file is an earlier run's output."""
 
     fmt: str
     writer: PackWriter
@@ -62,6 +63,7 @@ class Tools(NamedTuple):
     guard: Guard
     environ: Mapping[str, str]
     watch: Watch
+    recorded: RecordedOutputs | None = None
 
 
 class Takings:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from gitrun.capture.contents import GITLINK
 from gitrun.capture.conversions import Converter, Postponed, needs_git
+from gitrun.capture.guards import name_outputs
 from gitrun.capture.nested import Nested, open_files, open_nested, why_not
 from gitrun.capture.scout import Scout, send_scout
 from gitrun.capture.statdata import StatRules
@@ -27,6 +28,9 @@ from gitrun.git.attributes import FILTER, Attributes, find_attributes
 from gitrun.git.ignore import IgnoreRules
 from gitrun.git.index import ASSUME_UNCHANGED, SKIP_WORKTREE, Entry, Index, flags_of, oid_of, read_index_file
 from gitrun.git.repository import Repository
+
+if TYPE_CHECKING:
+    from gitrun.capture.recorded_outputs import Recorded
 
 _ATTEMPTS = 3
 
@@ -72,6 +76,7 @@ class _Capture:
         self.absent: set[bytes] = set()
         self.nested: list[Nested] = []
         self.untracked: set[bytes] = set()
+        self.outputs: list[Recorded] = []
 
     def _load_index(self) -> Index:
         """Parse the index, while a scout already looks at the files it names."""
@@ -214,6 +219,8 @@ class _Capture:
 
     def _take_untracked(self, candidates: Iterable[tuple[bytes, os.stat_result]]) -> Iterable[Postponed]:
         """Read the untracked files that the guards admit; those a conversion may change are handed back."""
+        if self.tools.recorded is not None:
+            candidates, self.outputs = self.tools.recorded.divide(candidates, self.top, self.view.prefix)
         admitted = self.tools.guard.admit(candidates, self.view)
         self.untracked.update([path for path, _ in admitted])
         return self._take_new(admitted)
@@ -313,8 +320,9 @@ class _Capture:
             self.view.differ(path, "assume-unchanged")
 
     def _note_left_out(self, walked: Walked) -> None:
-        for directory in walked.bare:
+        for directory in {*walked.bare, *self._only_outputs(walked)}:
             self.view.empty(directory)
+        name_outputs(self.outputs, self.view)
         for path in walked.unreadable:
             self.view.exclude(path, "unreadable", 0)
         for path in walked.refused:
@@ -322,6 +330,26 @@ class _Capture:
         for path in walked.trackers:
             files, size = _measure(self.top + path)
             self.view.exclude(path, "tracker", size, files)
+
+    def _only_outputs(self, walked: Walked) -> set[bytes]:
+        """The directories that hold outputs of earlier runs, and nothing else: a program may count on them."""
+        found = {_directory_of(output.path) for output in self.outputs} - self.index.files.keys()
+        if not found:
+            return found
+        around = {above for path in self.untracked for above in _around(_directory_of(path))}
+        around.update(above for directory in (*walked.bare, *found) for above in _around(_directory_of(directory[:-1])))
+        return found - around - self.index.below.keys() - {b""}
+
+
+def _directory_of(path: bytes) -> bytes:
+    return path[: path.rfind(b"/") + 1]
+
+
+def _around(directory: bytes) -> Iterable[bytes]:
+    """A directory and all above it."""
+    while directory:
+        yield directory
+        directory = _directory_of(directory[:-1])
 
 
 def _stat_rules(repo: Repository) -> StatRules:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from gitrun.capture.facts import relative, text_path
 from gitrun.capture.globs import matches
+from gitrun.capture.imports import base_of
 from gitrun.capture.observed import Observed
 from gitrun.capture.outputs import is_cache
 
@@ -39,8 +40,7 @@ class Written:
         self._directories: dict[bytes, bytes] = {}
         self.paths: set[bytes] = set()
         for process in observed.processes:
-            here = process.start.get("cwd")
-            base = os.fsencode(here) if isinstance(here, (str, bytes)) and here else cwd
+            base = base_of(process, cwd)
             self.paths.update(self.real(os.path.join(base, one.path)) for one in process.opened if one.mode == "w")
 
     def real(self, path: bytes) -> bytes:

@@ -8,15 +8,21 @@ from typing import Annotated
 import typer
 
 from gitrun.archive.archive import Archive
+from gitrun.archive.entries import Entry
 from gitrun.archive.harmless import harmless
+from gitrun.archive.picking import distinct, expanded
 from gitrun.archive.run import Run
 from gitrun.archive.selectors import resolve
+from gitrun.archive.since import entries_of
 from gitrun.cli.common import RUN_HELP, open_archive
+from gitrun.model.canonical import path_text
 from gitrun.model.ids import short
 from gitrun.replay.checkout import checkout as check_out
+from gitrun.replay.retrieving import as_additions, is_to_have, why_not
 from gitrun.replay.source import of_run
 from gitrun.ui.terminal import stderr, stdout
 
+_SHOWN = 10
 _DIR_HELP = "A new or empty directory; by default <worktree>-<run> beside the worktree."
 
 
@@ -28,22 +34,42 @@ def register(app: typer.Typer) -> None:
 def checkout(
     run: Annotated[str, typer.Argument(metavar="RUN", help=RUN_HELP)],
     directory: Annotated[str | None, typer.Argument(metavar="DIR", help=_DIR_HELP)] = None,
+    artifacts: Annotated[
+        bool, typer.Option("--artifacts", help="Also the stored files that the run read and wrote.")
+    ] = False,
 ) -> None:
     """Write the exact files a run started from to a fresh directory, and print that directory alone.
 
     Nothing is ever overwritten. The directory has a .git of its own that answers as it did then;
     it borrows its objects from the archive. Roots that lay outside the worktree go to DIR.roots, files that
-    the run loaded from elsewhere to DIR.loaded, under their absolute paths.
+    the run loaded from elsewhere to DIR.loaded, under their absolute paths. With --artifacts what the run read and
+    wrote comes too, as far as it is stored; what lay outside, or where the source has a file, goes to DIR.artifacts.
     """
     with open_archive() as archive:
         found = resolve(archive, run)
         target = _default(archive, found) if directory is None else directory
-        made = check_out(archive, of_run(found), target, archive.monitor)
+        files = _files(archive, found) if artifacts else []
+        made = check_out(archive, of_run(found), target, archive.monitor, artifacts=as_additions(archive, files))
     for n, root in sorted(made.roots.items()):
         stderr().line(f"gitrun: root {n} lay outside the worktree; it is in {harmless(root)}")
     if made.loaded is not None:
         stderr().line(f"gitrun: what the run loaded from outside its source is in {harmless(made.loaded)}")
+    if made.artifacts is not None:
+        stderr().line(f"gitrun: files of the run that had no free place are in {harmless(made.artifacts)}")
     stdout().data(os.fsencode(made.directory) + b"\n")
+
+
+def _files(archive: Archive, run: Run) -> list[Entry]:
+    """The files that the run read and wrote and that can be had; what cannot is said."""
+    files = distinct(expanded(entries_of(run), archive.store.get))
+    missing = [entry for entry in files if not is_to_have(entry)]
+    for entry in missing[:_SHOWN]:
+        archive.monitor.warn("W039", f"not here: {harmless(path_text(entry.path))}: {why_not(run, entry)}")
+    if len(missing) > _SHOWN:
+        archive.monitor.warn(
+            "W039", f"not here: {len(missing) - _SHOWN:,} more; next: gitrun artifacts {short(run.id)}"
+        )
+    return [entry for entry in files if is_to_have(entry)]
 
 
 def _default(archive: Archive, run: Run) -> str:

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 from gitrun.cli.options import parse_record, record_help
 from gitrun.errors import GitrunError, UsageError
-from gitrun.monitor import Monitor
+from gitrun.monitor import NOTICES, Monitor, Task
 from gitrun.recording.signals import Inherited, hear_of_children, inherited
 
 if TYPE_CHECKING:
-    from gitrun.recording.request import Recorded, RecordRequest, Started
+    from gitrun.recording.request import Join, Recorded, RecordRequest, Started
 
 NOT_STARTED, INTERRUPTED, BUG = 125, 130, 70
 
@@ -117,6 +117,12 @@ def _record(
         group=_text(options.get("group")),
         config_files=tuple(_list(options.get("config_files"))),
         inputs=tuple(_list(options.get("inputs"))),
+        outputs=tuple(_list(options.get("outputs"))),
+        keep=tuple(_list(options.get("keep"))),
+        no_keep=tuple(_list(options.get("no_keep"))),
+        resume=_text(options.get("resume")),
+        join=_join(_text(options.get("join")), _text(options.get("members")), environ),
+        metrics=_metric_files(_list(options.get("metrics"))),
         id_file=_text(options.get("id_file")),
         settings={"lock.vendor": value} if (value := _text(options.get("vendor_env"))) is not None else {},
         owns_process=True,
@@ -157,32 +163,68 @@ class Lines(Monitor):
         self.quiet = quiet
 
     def warn(self, code: str, message: str) -> None:
-        """Problems are said even when quiet: a run that is not what the user thinks it is must not be a secret."""
-        say(f"gitrun: {message}")
+        """What costs the record something is said even when quiet: nobody may think that it is there."""
+        if not self.quiet or code not in NOTICES:
+            say(f"gitrun: {message}")
+
+    def task(self, name: str, total: int | None = None, unit: str = "") -> Task:
+        """Progress on a terminal; only what comes after the command takes so long."""
+        if self.quiet or not os.isatty(2):
+            return Task()
+        from gitrun.ui.monitor import TerminalMonitor  # the command has ended: nobody waits for its start
+        from gitrun.ui.terminal import stderr
+
+        return TerminalMonitor(stderr()).task(name, total, unit)
 
     def started(self, run: "Started") -> None:
         """The line before the command's own output."""
         if not self.quiet:
             changed = "no changes" if not run.changes else f"{run.changes} changed file{'s'[: run.changes != 1]}"
-            say(f"gitrun: recording {run.run_id} ({changed})")
+            member = f"member {run.member}, " if run.member else ""
+            say(f"gitrun: recording {run.run_id} ({member}{changed}{_resumed(run)})")
 
     def ended(self, run: "Recorded") -> None:
         """The line after it."""
         if run.failure:
             say(f"gitrun: {run.failure}")
+        if run.others:
+            if not self.quiet:
+                others = "1 other member goes" if run.others == 1 else f"{run.others} other members go"
+                say(f"gitrun: {run.run_id} {run.status} here, {others} on")
+            return
         if not run.sealed:
             say(f"gitrun: {run.run_id} is not sealed: {run.problem}")
             return
         if self.quiet:
             return
-        from gitrun.ui.words import duration, size  # the command has ended: nobody waits for its start
+        from gitrun.ui.words import ending  # the command has ended: nobody waits for its start
 
-        took = "" if run.duration_s is None else f" in {duration(run.duration_s)}"
-        left_out = f", {size(run.left_out_bytes)} left out" if run.left_out_bytes else ""
-        say(
-            f"gitrun: {run.run_id} {run.status}{took}, {size(run.stored_bytes)} stored{left_out},"
-            f" next: gitrun show {run.run_id[-6:]}"
-        )
+        say(f"gitrun: {ending(run)}")
+
+
+def _join(key: str | None, members: str | None, environ: dict[str, str]) -> "Join | None":
+    """Which run to be a member of; a step of a Slurm job with several tasks is one run without asking."""
+    if members is not None and not (members.isdecimal() and int(members) > 0 and key):
+        raise UsageError(f"--members {members}: a number of members of --join KEY", next="gitrun record --help")
+    if key is None and "SLURM_STEP_ID" not in environ:
+        return None
+    from gitrun.recording.joining import asked_to_join  # most runs have one member
+
+    return asked_to_join(key, members, environ)
+
+
+def _resumed(run: "Started") -> str:
+    """Which run it goes on from, and where the code is not what that one had."""
+    if run.resumes is None:
+        return ""
+    from gitrun.archive.harmless import harmless  # resuming has read the archive
+    from gitrun.model.listing import listed
+
+    if run.drift is None:
+        drift = ", whose source cannot be compared"
+    else:
+        drift = f", whose source differs: {listed(list(map(harmless, run.drift)), 3)}" if run.drift else ""
+    return f", resumes {run.resumes[-6:]}{drift}"
 
 
 def say(line: str) -> None:
@@ -200,6 +242,14 @@ def _bytes(value: bytes | bool | list[bytes] | None) -> bytes:
 
 def _text(value: bytes | bool | list[bytes] | None) -> str | None:
     return os.fsdecode(value) if isinstance(value, bytes) else None
+
+
+def _metric_files(paths: list[bytes]) -> tuple[bytes, ...]:
+    for path in paths:
+        if not path.lower().endswith((b".csv", b".tsv", b".jsonl", b".ndjson")):
+            name = os.fsdecode(path)
+            raise UsageError(f"--metrics {name}: no .csv, .tsv, .jsonl or .ndjson", next="gitrun record --help")
+    return tuple(paths)
 
 
 def _list(value: bytes | bool | list[bytes] | None) -> list[bytes]:

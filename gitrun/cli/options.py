@@ -29,16 +29,34 @@ RECORD_OPTIONS = (
     Option("config_files", ("--config",), "FILE", "A configuration file that the command reads.", multiple=True),
     Option("inputs", ("--input",), "GLOB", "Files the command reads, hashed before it starts.", multiple=True),
     Option(
+        "outputs",
+        ("--output",),
+        "GLOB",
+        "Files the command writes that would not be looked for: elsewhere, caches.",
+        multiple=True,
+    ),
+    Option("keep", ("--keep",), "GLOB", "Outputs to store, whatever they weigh.", multiple=True),
+    Option("no_keep", ("--no-keep",), "GLOB", "Outputs to name with their digest, and not to store.", multiple=True),
+    Option("metrics", ("--metrics",), "FILE", "Metrics as CSV or JSON lines that the command writes.", multiple=True),
+    Option(
         "vendor_env",
         ("--vendor-env",),
         "missing|all|none",
         "Keep installed packages as wheels: those missing from every index (the default), all, or none.",
     ),
+    Option(
+        "resume",
+        ("--resume",),
+        "RUN",
+        "Go on from an earlier run; `auto` finds the latest unfinished one of that name or Slurm job, if any.",
+    ),
+    Option("join", ("--join",), "KEY", "Be a member of the run that others with this key are in; `--join=`: of none."),
+    Option("members", ("--members",), "N", "How many members that run will have; one that never comes is told."),
     Option("at", ("--at",), "SNAPSHOT", "Run the code that `gitrun snapshot` froze, in a directory of its own."),
     Option("isolate", ("--isolate",), None, "Run in a fresh copy of the source, out of the way of other runs."),
     Option("archive", ("--archive",), "DIR", "The repository that keeps the run (default: the one around you)."),
     Option("id_file", ("--id-file",), "FILE", "Write the run's id to FILE before the command starts."),
-    Option("quiet", ("-q", "--quiet"), None, "Print neither the first nor the last line."),
+    Option("quiet", ("-q", "--quiet"), None, "Print nothing but what went wrong."),
     Option("help", ("-h", "--help"), None, "Show this message and exit."),
 )
 
@@ -93,16 +111,21 @@ def _split(word: bytes) -> tuple[str, bytes | None]:
 
 def record_help() -> str:
     """The help text of `gitrun record`."""
+    lines = help_lines(RECORD_OPTIONS)
+    return f"Usage: {RECORD_USAGE}\n\n{RECORD_SUMMARY}\n\n{wrapped(RECORD_DETAILS)}\n\nOptions:\n{lines}\n"
+
+
+def help_lines(options: tuple[Option, ...]) -> str:
+    """The options as lines of a help text."""
     rows = [
-        (", ".join(option.flags) + (f" {option.metavar}" if option.metavar else ""), option.help)
-        for option in RECORD_OPTIONS
+        (", ".join(option.flags) + (f" {option.metavar}" if option.metavar else ""), option.help) for option in options
     ]
     width = max(len(left) for left, _ in rows)
-    lines = "\n".join(f"  {left:<{width}}  {text}" for left, text in rows)
-    return f"Usage: {RECORD_USAGE}\n\n{RECORD_SUMMARY}\n\n{_wrapped(RECORD_DETAILS)}\n\nOptions:\n{lines}\n"
+    return "\n".join(f"  {left:<{width}}  {text}" for left, text in rows)
 
 
-def _wrapped(text: str, width: int = 100) -> str:
+def wrapped(text: str, width: int = 100) -> str:
+    """The text in lines."""
     lines = [""]
     for word in text.split():
         if len(lines[-1]) + len(word) >= width:

@@ -13,11 +13,14 @@ import traceback
 from collections.abc import Callable
 
 from gitrun.archive.harmless import harmless
-from gitrun.errors import GitrunError, from_os_error
+from gitrun.errors import ExpressionError, GitrunError, from_os_error
+from gitrun.model.listing import first_lines
+from gitrun.ui.table import columns
 from gitrun.ui.terminal import stderr
 
 BUG, INTERRUPTED, BROKEN_PIPE = 70, 130, 141
 _SHOWN = 10
+_AROUND = 50  # characters of an expression on each side of the place that is pointed at
 
 
 def guarded(call: Callable[[], int]) -> int:
@@ -43,16 +46,24 @@ def report(problem: GitrunError) -> int:
     """Print an expected problem on stderr and return its exit status."""
     screen = stderr()
     screen.line(screen.style("gitrun: ", "red") + harmless(problem.message))
-    candidates = getattr(problem, "candidates", [])
-    for candidate in candidates[:_SHOWN]:
+    if isinstance(problem, ExpressionError):
+        _show_place(problem)
+    for candidate in first_lines(getattr(problem, "candidates", []), _SHOWN):
         screen.line(f"  {harmless(candidate)}")
-    if len(candidates) > _SHOWN:
-        screen.line(f"  … and {len(candidates) - _SHOWN} more")
     if problem.kept:
         screen.line(f"  kept: {harmless(problem.kept)}")
     if problem.next:
         screen.line(f"  next: {harmless(problem.next)}")
     return problem.exit_code
+
+
+def _show_place(problem: ExpressionError) -> None:
+    """The text that could not be understood, as much as fits a line, and a caret below the place."""
+    begin = max(0, problem.at - _AROUND)
+    before, behind = harmless(problem.text[begin : problem.at]), harmless(problem.text[problem.at :][:_AROUND])
+    screen = stderr()
+    screen.line(f"  {before}{behind}")
+    screen.line(f"  {' ' * columns(before)}^")
 
 
 def report_bug(bug: Exception) -> int:

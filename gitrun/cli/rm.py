@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from gitrun.archive.selectors import resolve
+from gitrun.archive.selectors import resolve_many
+from gitrun.archive.tagging import refuse_pinned
 from gitrun.archive.trash import remove
 from gitrun.cli.common import RUN_HELP, open_archive
 from gitrun.ui.terminal import stderr
@@ -21,10 +22,12 @@ def rm(runs: Annotated[list[str], typer.Argument(metavar="RUN...", help=RUN_HELP
     """Remove runs.
 
     They go to the trash, from where `gitrun undelete` has them back until `gitrun gc` finds that their grace
-    (the setting gc.grace, 14 days) is over. What they stored stays until then.
+    (the setting gc.grace, 14 days) is over. What they stored stays until then. A run with the tag `pin` is refused.
     """
     with open_archive() as archive:
-        chosen = list(dict.fromkeys(resolve(archive, text).id for text in runs))  # all or none when one is unknown
-        for run_id in chosen:
-            remove(archive, run_id)
-            stderr().line(f"gitrun: removed {run_id}, next: gitrun undelete {run_id[-6:]}")
+        chosen = resolve_many(archive, runs)
+        for run in chosen:
+            refuse_pinned(run, "removed")  # all or none, as where one is unknown
+        for run in chosen:
+            remove(archive, run.id)
+            stderr().line(f"gitrun: removed {run.id}, next: gitrun undelete {run.id[-6:]}")

@@ -17,6 +17,7 @@ from gitrun.files.holder import here
 from gitrun.files.write import TEMPORARY_PREFIX
 from gitrun.git.packs import OwnPacks
 from gitrun.git.refs import LIVE, read_refs
+from gitrun.model.listing import listed
 from gitrun.monitor import Monitor
 from gitrun.recording.live import DAMAGED, GONE, UNBORN, LiveDirectory
 from gitrun.recording.liveness import ALIVE, DEAD, judge
@@ -220,5 +221,4 @@ def _names(directory: str) -> list[str]:
 
 
 def _listed(names: list[str], place: str = "") -> str:
-    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more + (f" in {place}" if place else "")
+    return listed(names, SHOWN) + (f" in {place}" if place else "")

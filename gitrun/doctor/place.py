@@ -14,6 +14,7 @@ from typing import NamedTuple
 from gitrun.doctor.archive import free_space
 from gitrun.doctor.check import FAIL, OK, WARN, Check
 from gitrun.errors import GitrunError, from_os_error
+from gitrun.files.holder import LOCAL, filesystem_of
 from gitrun.files.locks import held_by_other
 from gitrun.files.write import create as create_file
 from gitrun.files.write import remove_quietly, write_all
@@ -24,7 +25,7 @@ from gitrun.git.refs import LIVE, create, delete
 from gitrun.git.repository import Repository, archive_of, discover
 from gitrun.model.ids import new_run_id
 from gitrun.recording.live import LiveDirectory
-from gitrun.recording.liveness import LOCAL, filesystem_of, make_header
+from gitrun.recording.liveness import make_header
 from gitrun.recording.prepare import plain_refs
 from gitrun.recording.unrecorded import runs_unrecorded
 from gitrun.settings import Settings, load

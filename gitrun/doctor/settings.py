@@ -15,7 +15,8 @@ from gitrun.git.repository import Repository
 from gitrun.settings import FILE, KEYS, Settings, config_name
 
 VARIABLES = {
-    "GITRUN_ARCHIVE", "GITRUN_DIR", "GITRUN_RUN_ID", "GITRUN_RUN_DIR", "GITRUN_QUIET", "GITRUN_DISABLE", "GITRUN_IMAGE",
+    "GITRUN_ARCHIVE", "GITRUN_DIR", "GITRUN_RUN_ID", "GITRUN_RUN_DIR", "GITRUN_MEMBER", "GITRUN_QUIET",
+    "GITRUN_DISABLE", "GITRUN_IMAGE",
 }  # fmt: skip
 
 

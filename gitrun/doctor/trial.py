@@ -32,7 +32,7 @@ from gitrun.replay.removal import remove_tree
 from gitrun.ui.console import read_console
 
 _PATIENCE_S = 600.0
-_UNSET = ("GITRUN_RUN_ID", "GITRUN_RUN_DIR", "GITRUN_DISABLE", "GITRUN_RECORD_ON_PROBLEM")
+_UNSET = ("GITRUN_RUN_ID", "GITRUN_RUN_DIR", "GITRUN_MEMBER", "GITRUN_DISABLE", "GITRUN_RECORD_ON_PROBLEM")
 _SHELL = ["sh", "-c", f'echo "the token is ${SECRET}"; exit 3']
 
 

@@ -13,6 +13,7 @@ from gitrun.archive.replayable import OBSERVED, gaps, told
 from gitrun.doctor.check import FAIL, OK, WARN, Check
 from gitrun.doctor.probe import MODULE, RATE, SEED, STEPS, find_around
 from gitrun.doctor.trial import Trial
+from gitrun.model.listing import first_lines, listed
 from gitrun.model.record import change_count
 from gitrun.ui.words import duration, plural, size
 
@@ -53,10 +54,9 @@ def _source(trial: Trial, record: dict[str, Any]) -> Iterator[Check]:
     yield Check("source", OK, f"kept: {says}")
     excluded = source.get("excluded") or []
     if excluded:
-        named = ", ".join(f"{entry['path']} ({entry['reason']})" for entry in excluded[:_SHOWN])
-        more = f" and {len(excluded) - _SHOWN} more" if len(excluded) > _SHOWN else ""
+        named = listed([f"{entry['path']} ({entry['reason']})" for entry in excluded], _SHOWN)
         total = size(sum(entry.get("bytes") or 0 for entry in excluded))
-        yield Check("source", WARN, f"left out, {total}: {named}{more}", next="gitrun show says all of them")
+        yield Check("source", WARN, f"left out, {total}: {named}", next="gitrun show says all of them")
     yield from _gaps("source", record)
 
 
@@ -206,10 +206,8 @@ def _rest(trial: Trial, record: dict[str, Any]) -> Iterator[Check]:
 
 def _gaps(topic: str, record: dict[str, Any]) -> Iterator[Check]:
     found = [gap for _, gap in gaps({topic: (record.get("coverage") or {}).get(topic)})]
-    for gap in found[:_SHOWN]:
+    for gap in first_lines(found, _SHOWN):
         yield Check(topic, WARN, gap.removeprefix(f"{topic}: "))
-    if len(found) > _SHOWN:
-        yield Check(topic, WARN, f"and {len(found) - _SHOWN} more gaps")
 
 
 def _last_words(err: bytes) -> str:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 import zlib
 from collections import deque
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
@@ -67,6 +67,23 @@ def open_reader(repo: Repository, *, lazy_fetch: bool = False) -> ObjectReader:
     if repo.git is not None:
         return _GitReader(repo, lazy_fetch)
     return _DulwichReader(repo)
+
+
+@contextmanager
+def reader_on_demand(repo: Repository) -> Iterator[Callable[[], ObjectReader]]:
+    """A reader that is opened by the first question: often there is none."""
+    opened: list[ObjectReader] = []
+
+    def reader() -> ObjectReader:
+        if not opened:
+            opened.append(open_reader(repo))
+        return opened[0]
+
+    try:
+        yield reader
+    finally:
+        for one in opened:
+            one.close()
 
 
 def read_loose(repo: Repository, oid: str) -> tuple[str, bytes] | None:

@@ -25,12 +25,12 @@ def unusable_packs(repo: Repository) -> dict[Pack, str]:
     for keep in sorted(os.listdir(directory)) if os.path.isdir(directory) else ():
         pack = Pack(directory, keep.removesuffix(".keep"), 0)
         if keep.endswith(".keep") and _may_be_ours(pack.path("keep")):
-            try:
-                open_index(pack, repo.object_format)
-            except FileNotFoundError:
-                continue  # not published yet, or folded away since it was listed
-            except DamagedStore as problem:
-                found[pack] = str(problem)
+            with suppress(FileNotFoundError):  # not published yet, or folded away since it was listed
+                try:
+                    open_index(pack, repo.object_format)
+                except DamagedStore as problem:
+                    if not _is_version_1(pack.path("idx")):
+                        found[pack] = str(problem)
     return found
 
 
@@ -44,6 +44,15 @@ def put_unusable_aside(repo: Repository, monitor: Monitor) -> None:
                 os.rename(pack.path(suffix), os.path.join(aside, f"{pack.name}.{suffix}"))
         fsync_dir(aside)
         monitor.warn("W016", f"{why}; it was moved to {aside}")
+
+
+def _is_version_1(index: str) -> bool:
+    """Whether it may be an index as gitrun never writes one: a user's pack, whose `.keep` is often empty."""
+    with open(index, "rb") as file:
+        head = file.read(1024)
+        size = os.fstat(file.fileno()).st_size
+    count = int.from_bytes(head[-4:], "big")  # the last of 256 sums; then 24 bytes an object, and two checksums
+    return count > 0 and size == len(head) + 24 * count + 40
 
 
 def _may_be_ours(keep: str) -> bool:

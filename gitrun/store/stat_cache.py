@@ -20,6 +20,7 @@ import struct
 import zlib
 
 from gitrun.errors import GitrunError
+from gitrun.files.read import read_plain
 from gitrun.files.write import create, make_dirs, remove_quietly, temporary_path, write_file
 
 WORTH_BYTES = 1 << 20  # below this, reading is as quick as asking
@@ -62,8 +63,7 @@ class StatCache:
         if found.st_size < WORTH_BYTES:
             return None
         try:
-            with open(self._path(kind, found), "rb", buffering=0) as file:
-                data = file.read(MOST_BYTES + 1)
+            data = read_plain(self._path(kind, found), MOST_BYTES + 1)
         except OSError:
             return None  # nothing known
         rest = data[_HEAD.size :]

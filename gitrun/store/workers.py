@@ -46,7 +46,8 @@ class Workers:
         self._under_way: deque[tuple[Future[Piece], int, memoryview | None]] = deque()
         self._bytes = 0
         self._free: list[memoryview] = []
-        self._cores = len(os.sched_getaffinity(0))
+        # a process that exits may start no thread any more: one that has recorded itself seals then
+        self._cores = len(os.sched_getaffinity(0)) if threading.main_thread().is_alive() else 1
 
     def hand(self, plain: bytes, chunks: list[tuple[str, int]], digest: bytes | None = None) -> None:
         """Have a piece named (unless it is) and encoded; once taken, its name and length are in `chunks`."""

@@ -8,10 +8,14 @@ from pathlib import Path
 
 NAMES = {
     "record": "wall time that `gitrun record` adds to a command, and the time until the command starts",
+    "outputs": "what looking for outputs adds to a recording, and storing them",
     "disk": "bytes under .git per run, and what many runs cost the user's own git commands",
+    "system": "what looking at the machine takes of a core, for few and for many processes",
     "snapshot": "the snapshot against `copy index, git add -A, git write-tree`",
     "capture": "what the child, the environment and the machine cost to capture",
     "store": "the store against zstd, restic, dvc and borg: CPU, wall, bytes, memory",
+    "metrics": "one `gitrun.log` against a bare write, JSON lines, sqlite and other trackers; kills; sealing",
+    "find": "lists of ten thousand runs: a filter and an order, the index from nothing, one run more",
     "checkout": "the checkout against `git worktree add --detach`",
 }
 

@@ -1,4 +1,4 @@
-"""What the child costs a Python process: `python -c pass`, and importing numpy and pandas where they are installed.
+"""What the child costs a Python process: `python -c pass`, `open`, importing numpy and pandas where they are installed.
 
 Interleaved rounds of the program as it is and with the child; the second as processor time, because the
 import takes so long that its wall time varies by more than the child costs. Run alone, or as a part of
@@ -35,6 +35,9 @@ def measure(rounds: int, python: str = sys.executable) -> tuple[list[Row], dict[
         ("python -c pass", f"{bare:.1f} ms", ""),
         ("  the child adds", f"{child - bare:.1f} ms", f"at most {BOUND_MS} ms"),
     ]
+    bare, child = opening(python)
+    data.update(open_us=bare, child_adds_to_open_us=child - bare)
+    rows += [("open and close a file", f"{bare:.1f} µs", ""), ("  the child adds", f"{child - bare:.1f} µs", "")]
     found = [name for name in ("numpy", "pandas") if has(python, name)]
     if found:
         code = f"import {', '.join(found)}"
@@ -42,6 +45,25 @@ def measure(rounds: int, python: str = sys.executable) -> tuple[list[Row], dict[
         data.update(import_cpu_ms=bare, child_adds_to_import_cpu_ms=child - bare)
         rows += [(code, f"{bare:.0f} ms CPU", ""), ("  the child adds", f"{child - bare:.0f} ms CPU", "within noise")]
     return rows, data
+
+
+OPENING = """
+import timeit
+times = timeit.repeat(lambda: open({path!r}).close(), number=1000, repeat=20)
+import sys
+sys.stdout.write(str(min(times) * 1e3))
+"""
+
+
+def opening(python: str) -> tuple[float, float]:
+    """Microseconds for a file that was opened before, without and with the child: the best of 20 rounds."""
+    environ = {name: value for name, value in os.environ.items() if name not in DROPPED}
+    with reports() as run:
+        words = [python, "-c", OPENING.format(path=os.path.abspath(__file__))]
+        observed = with_child({os.fsencode(name): os.fsencode(value) for name, value in environ.items()})
+        observed[b"GITRUN_RUN_DIR"] = os.fsencode(run)
+        bare, child = (subprocess.run(words, env=env, check=True, capture_output=True) for env in (environ, observed))
+    return float(bare.stdout), float(child.stdout)
 
 
 def has(python: str, name: str) -> bool:

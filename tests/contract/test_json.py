@@ -32,6 +32,7 @@ RUN = {
     "hardware": dict,
     "seeds": dict,
     "metrics": dict,
+    "system": dict,
     "artifacts": list,
     "links": dict,
     "liveness": (dict, None),
@@ -120,11 +121,11 @@ def test_lists_leave_out_what_is_bulky(hand: Any, call: Callable[..., Any]) -> N
     runs = call("ls", "--json").json()
     assert [run["id"] for run in runs] == [ID, OTHER]
     for run in runs:
-        check(run, without=("artifacts", "process"))
+        check(run, without=("artifacts", "process", "system"))
 
 
 def test_a_live_run(hand: Any, call: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gitrun.cli.common.live_ids", lambda gitrun_dir: [])
+    monkeypatch.setattr("gitrun.recording.tidying.live_ids", lambda gitrun_dir: [])
     hand.live(ID, heartbeat_age_s=30, host="node7")
     run = call("show", ID, "--json").json()
     check(run)

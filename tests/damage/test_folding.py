@@ -313,6 +313,21 @@ def test_a_pack_that_a_power_cut_left_is_put_aside(
     _check(root, commits)
 
 
+def test_a_pack_of_the_users_is_never_put_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its index is of version 1, which is none to gitrun, and its empty `.keep` could be what a power cut left."""
+    monkeypatch.setattr(folding, "_PACKS", 3)
+    root = init(tmp_path / "r")
+    git("-c", "pack.indexVersion=1", "repack", "-adq", cwd=root)
+    (pack,) = (root / ".git/objects/pack").glob("*.pack")
+    pack.with_suffix(".keep").touch()
+    repo = opened(root)
+    commits = {RUNS + run_id(n): _record(repo, n) for n in range(4)}
+    listener = Listener()
+    fold(repo, listener)
+    assert listener.warnings == [] and pack.exists()
+    _check(root, commits)
+
+
 def test_a_fold_in_another_process_is_left_to_it(tmp_path: Path) -> None:
     repo = opened(init(tmp_path / "r"))
     _record(repo, 1)

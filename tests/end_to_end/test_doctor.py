@@ -42,6 +42,7 @@ def test_all_of_it_works_and_nothing_stays(
     assert "fail" not in {state for topic in found.values() for state in topic}
     for topic in ("recording", "console", "python", "unchanged", "loaded", "seeds", "environment", "secrets"):
         assert found[topic][0] == "ok", (topic, found)
+    assert "installed" not in found, "what the program loaded is as it was installed"
     assert everything(repo) - before == set()
     assert list((world / "tmp").iterdir()) == []
     assert gitrun("ls", cwd=repo).stdout == ""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 import sysconfig
 import venv
@@ -14,7 +16,9 @@ import pytest
 
 from gitrun.model.canonical import decode, path_bytes
 from tests.conftest import Result, write_files
-from tests.end_to_end.test_record import record_of
+from tests.end_to_end.test_record import live, only_run, record_of, recorder, started
+from tests.unit.capture_facts.test_edited import install
+from tests.unit.recording.helpers import wait_for
 
 Git = Callable[..., Result]
 Gitrun = Callable[..., Result]
@@ -84,7 +88,64 @@ def test_a_script_that_runs_on_is_looked_at_while_it_runs(git: Git, gitrun: Gitr
     (root,) = run["source"]["roots"]
     assert root["path"] == f"{place}/lib rary"
     assert "when it had ended" not in run["lock"]["reason"] and "no Python" not in run["lock"]["reason"]
-    assert run["coverage"]["installed"] == "complete"
+    assert run["coverage"]["installed"] == "complete" and run["process"]["installed"]["scope"] == "all"
+
+
+@pytest.mark.parametrize(
+    "script", ["{python} train.py", "sleep 2; {python} train.py", "sleep 2; {python} train.py; sleep 6"]
+)
+def test_a_python_that_starts_late_is_known_as_an_early_one_is(
+    git: Git, gitrun: Gitrun, repo: Path, place: Path, script: str
+) -> None:
+    direct = record(git, gitrun, repo, f"{place}/env/bin/python", "train.py")
+    late = record(git, gitrun, repo, "sh", "-c", script.format(python=f"{place}/env/bin/python"))
+    for name in ("environment.json", "pylock.toml"):
+        assert direct["parts"].get(name) == late["parts"].get(name)
+    assert late["lock"] == direct["lock"] and "no Python" not in late["lock"]["reason"]
+    assert late["interpreter"] == direct["interpreter"]
+    named = [(root["path"], root["tree"], root["imported_from"]) for root in late["source"]["roots"]]
+    assert named == [(root["path"], root["tree"], root["imported_from"]) for root in direct["source"]["roots"]]
+    assert direct["coverage"]["installed"] == "loaded"
+    assert late["coverage"]["installed"] == ("complete" if "sleep 6" in script else "loaded")
+    assert late["coverage"]["environment"] == "complete"
+
+
+def test_a_short_run_says_which_installed_files_it_loaded_are_edited(
+    git: Git, gitrun: Gitrun, repo: Path, place: Path
+) -> None:
+    site = Path(sysconfig.get_path("purelib", vars={"base": str(place / "env"), "platbase": str(place / "env")}))
+    install(site, "alpha", {"alpha.py": b"X = 1\n"})
+    install(site, "beta", {"beta.py": b"X = 1\n"})
+    for name in ("alpha.py", "beta.py"):
+        (site / name).write_bytes(b"X = 2\n")
+    (repo / "train.py").write_text("import alpha\n")
+    run = record(git, gitrun, repo, f"{place}/env/bin/python", "train.py")
+    (edited,) = run["process"]["installed"]["edited"]
+    assert (edited["path"], edited["state"], edited["loaded"]) == ("alpha.py", "changed", True)
+    assert run["coverage"]["installed"] == "loaded", "beta.py was not loaded, and nobody looked at it"
+    shown = json.loads(gitrun("show", run["id"], "--json", cwd=repo).stdout)["replayable"]
+    assert "1 installed file(s) that the run loaded are not as they were installed (alpha.py)" in shown["because"]
+
+
+def test_a_killed_recorder_leaves_what_it_had_found_among_the_installed_files(
+    git: Git, gitrun: Gitrun, repo: Path, place: Path
+) -> None:
+    site = Path(sysconfig.get_path("purelib", vars={"base": str(place / "env"), "platbase": str(place / "env")}))
+    install(site, "alpha", {"alpha.py": b"X = 1\n"})
+    (site / "alpha.py").write_bytes(b"X = 2\n")
+    (repo / "train.py").write_text("import time, mine\ntime.sleep(60)\n")
+    process = recorder(repo, f"{place}/env/bin/python", "train.py")
+    state = started(repo).parent.parent / "installed.json"
+    try:
+        wait_for(state.exists)
+    finally:
+        process.kill()
+        os.kill(json.loads((state.parent / "members/0/keeper").read_text())["command"][0], signal.SIGKILL)
+        process.communicate()
+    wait_for(lambda: live(repo) == [])
+    run = only_run(git, repo)
+    assert [each["path"] for each in run["process"]["installed"]["edited"]] == ["alpha.py"]
+    assert run["process"]["installed"]["scope"] == "all" and run["coverage"]["installed"] == "complete"
 
 
 def test_paths_without_end_or_encoding(git: Git, gitrun: Gitrun, repo: Path, place: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from gitrun.recording import logged
 from tests.conftest import Result
 from tests.end_to_end.test_record import record_of, run_ids
 from tests.snapshots import store_of
@@ -107,6 +108,32 @@ def test_directories_links_and_what_is_no_file(record: Callable[..., tuple[Path,
         "named/a": b"d/a", "named/below/b": b"d/below/b", "named/link": b"d/a",
     }  # fmt: skip
     assert "pipe is not kept: it is no file" in done.stderr and "nowhere is not kept" in done.stderr
+
+
+def test_a_name_that_nobody_could_write_is_refused_at_once(
+    record: Callable[..., tuple[Path, Result]], git: Git
+) -> None:
+    repo, done = record(
+        "os.makedirs('d/.git')\nfor path in ('d/a', 'd/.git/b'):\n    open(path, 'w').write(path)\n"
+        "for bad in ('x' * 256, 'd/' * 2048 + 'x', '.git/x', 'a/.GIT'):\n"
+        "    try:\n        gitrun.log_artifact('d/a', bad)\n    except ValueError:\n        continue\n    sys.exit(9)\n"
+        "gitrun.log_artifact('d')\ngitrun.log_artifact('d/.git/b')\ngitrun.log_artifact('d/a', '.g\\u200cit/x')\n"
+    )
+    assert done.code == 0, done.stderr
+    assert set(lines(git, repo)) == {"d/a"} and "d/.git/b is not kept" in done.stderr
+    (said,) = record_of(git, repo, run_ids(git, repo)[-1])["coverage"]["artifacts"]
+    assert said.startswith("not kept: a name that some system takes for .git")
+
+
+def test_more_than_are_kept_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "live/members/0").mkdir(parents=True)
+    (tmp_path / "w").write_text("w")
+    program = "import gitrun\nfor n in range(5):\n    gitrun.log_artifact('w', str(n))\n"
+    env = {**os.environ, "PYTHONPATH": PACKAGE, "GITRUN_RUN_DIR": str(tmp_path / "live")}
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=env, check=True)
+    monkeypatch.setattr(logged, "MAX_FILES", 3)
+    found, problems = logged.read_logged(str(tmp_path / "live/members/0"), None)
+    assert (len(found), problems) == (3, ["5 files were handed over, of which 3 were kept"])
 
 
 def test_outside_a_run_it_says_so_once(tmp_path: Path) -> None:
@@ -240,7 +267,8 @@ def test_frames_of_strangers_are_judged(record: Callable[..., tuple[Path, Result
     found = lines(git, repo)
     assert set(found) == {"link"} and found["link"]["stored"] is False
     said = record_of(git, repo, run_ids(git, repo)[-1])["coverage"]["artifacts"]
-    assert len([one for one in said if "is not what log_artifact writes" in one]) == 8
+    assert len([one for one in said if "is not what log_artifact writes" in one]) == 6
+    assert len([one for one in said if one.startswith("not kept: ")]) == 2
 
 
 def test_it_is_quick(tmp_path: Path) -> None:

@@ -37,13 +37,14 @@ def nvmlSystemGetCudaDriverVersion_v2(): return 12040
 # A recorder per job would be forty processes; what differs between them is their environment.
 SCRIPT = """
 import os, sys
-from gitrun.capture import gpu
+from gitrun.capture import gpu, gpu_question
 from gitrun.monitor import SILENT
 from gitrun.recording.record import record
 from gitrun.recording.request import RecordRequest
 
 node, count = sys.argv[1], int(sys.argv[2])
 gpu.NODES = (node,)
+gpu_question.own_variables = dict  # the bindings are on PYTHONPATH, which gitrun's own processes do not get
 cores = sorted(os.sched_getaffinity(0))
 for number in range(count):
     os.sched_setaffinity(0, {cores[number % len(cores)]})

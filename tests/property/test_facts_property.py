@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gitrun.capture import secret_words
 from gitrun.capture.config import capture_config
 from gitrun.capture.configfile import Unreadable, read_values
 from gitrun.capture.distributions import canonical_record
@@ -56,6 +57,36 @@ def test_the_environment_s_secrets_never_survive(secret: str, pieces: list[str],
     assert secret not in redact_text(text, environ)
     assert secret not in json.dumps(redact_tree({"a": [text], text: {"b": text}}, environ))
     assert secret not in str(capture_variables(environ, Redactor(environ)).value)
+
+
+ODD_WORDS = st.lists(
+    st.sampled_from(
+        "curl sudo aws configure set docker login mysql -c -p -u -ume:x1 -b -H -Hcookie:a1 --api-keys --password "
+        "--pass --pw=a1 --pad-token --data-path=/x/path --key_path=a:key=b1 model.token=a1b2 x/y@token=a1 "
+        "PASSWORD=a1 --password=a1 token: 'token': password:a1 https://u:p4@h ?token=a1 &sig=a1 --t a1b2c3 "
+        "correct-horse-1 Y29ycmVjdC1ob3JzZS0x -----BEGIN --user me:a1b2 -D -Dpassword=a1 --no-password= monkey "
+        "/data/key --tokens aB3dE6gH9jK2mN5pQ8sT1vW4".split()
+    )
+    | st.sampled_from(
+        ["sh -c 'x --token abc'", "-x --key\tA1", f"ghp_{'a1' * 20}", "aB3dE6gH9jK2mN5pQ8sT1vW4", '"', " "]
+    )
+    | st.text("-=:ky epw\"'<>?&", max_size=4),
+    min_size=1,
+    max_size=3,
+).map("".join)
+
+
+@given(st.lists(ODD_WORDS, max_size=8))
+@settings(max_examples=1000)
+def test_looking_first_finds_in_words_what_taking_each_apart_finds(words: list[str]) -> None:
+    argv = [word.encode() for word in words]
+    environ = {"MY_TOKEN": "correct-horse-1"}
+    fast, slow = Redactor(environ), Redactor(environ)
+    plain = fast.argv(argv)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(secret_words, "_signs", lambda argv, known: bytearray(b"\3") * len(argv))
+        assert plain == slow.argv(argv)
+    assert fast.names == slow.names
 
 
 BODY = "aB3dE6gH9jK2mN5pQ8sT1vW4yZ7bC0eF3hI6"

@@ -2,23 +2,32 @@
 
 import hashlib
 import json
+import os
 import runpy
 import struct
 import subprocess
 import sys
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import zstandard
 
+from gitrun.archive.annotations import annotate
+from gitrun.archive.since import DROP, STORED
 from gitrun.child.frames import frame, pack_value
+from gitrun.git.objects import open_reader
+from gitrun.model.canonical import encode_line
+from gitrun.store import chunk_lists
 from gitrun.store.blobs import BlobStore
 from gitrun.store.index import Index, Indexed
 from gitrun.store.pack import PackReader, scan
 from gitrun.store.sessions import decode_session
+from tests.entries import RUNS, line, link, seal_lines, stored
+from tests.hand import Hand
 
 ROOT = Path(__file__).resolve().parents[3]
 VECTORS = ROOT / "spec" / "vectors" / "store"
@@ -145,6 +154,57 @@ def test_the_independent_reader_reads_a_run(
     assert b"part metrics.parquet: 4000000 bytes in the store, verified" in done.stdout
     assert b"extra a.txt: 5 bytes, raw, verified" in done.stdout
     assert done.stdout.endswith(b"console:\nepoch 1\n\n[7 bytes were not kept]\noops\n")
+
+
+def test_the_independent_reader_verifies_what_a_run_stored(hand: Hand) -> None:
+    """Files in a line and in a list, a directory's list, links, names that are no text, and what was said since."""
+    run_id, late, big = RUNS[0], b"later\n", bytes(range(256)) * (80 << 10)
+    below = line("data/x", kind="input", bytes=3, reason="input")
+    with BlobStore(hand.gitrun_dir).session() as session:
+        put = session.put
+        chunks = [(put(big[at : at + (1 << 20)]), 1 << 20) for at in range(0, len(big), 1 << 20)]
+        lines = [
+            stored(session, "out/small", b"small\n"),
+            line("out/big", bytes=len(big), sha256=hashlib.sha256(big).hexdigest(), stored=True, reason=None)
+            | chunk_lists.place(chunks, put),
+            line("out/late", bytes=len(late), reason="deferred"),
+            stored(session, "out/dropped", b"of no use\n"),
+            line("data", kind="input", type="directory", reason="input", manifest=put(encode_line(below))),
+            link("out/link", "small"),
+            line(b"out/\xff", reason="limit"),
+        ]
+        assert "chunk_list" in lines[1]
+        content = session.put_bytes(late)
+        session.commit()
+        seal_lines(hand, run_id, lines)
+    body = {"path": "out/late", "kind": "output", "bytes": len(late), "sha256": content.sha256}
+    with open_reader(hand.repo) as reader:
+        say = partial(annotate, hand.repo, hand.gitrun_dir, os.environ, reader, run_id)
+        say(STORED, {**body, "chunks": content.chunks}, [content.chunks[0][0]])
+        say(DROP, {"paths": ["out/dropped"]}, [])
+    done = read_without_gitrun("run", hand.root, run_id)
+    assert (done.returncode, done.stderr) == (0, b"")
+    told = [row.decode() for row in done.stdout.splitlines() if row.startswith((b"output ", b"input "))]
+    assert told == [
+        "input data: directory, not stored, input",
+        "input data/x: file, not stored, input",
+        f"output out/big: file, {len(big)} bytes, verified",
+        "output out/dropped: file, not stored, dropped",
+        "output out/late: file, 6 bytes, verified",
+        "output out/link: link, 5 bytes, verified",
+        "output out/small: file, 6 bytes, verified",
+        "output out/\\xff: file, not stored, limit",
+    ]
+
+
+@pytest.mark.parametrize("wrong", [{"sha256": "0" * 64}, {"bytes": 5}, {"chunks": []}, {"chunk_list": "0" * 64}])
+def test_the_independent_reader_finds_a_file_that_is_not_what_its_entry_says(hand: Hand, wrong: dict[str, Any]) -> None:
+    with BlobStore(hand.gitrun_dir).session() as session:
+        lines = [stored(session, "out", b"small\n") | wrong]
+        session.commit()
+        seal_lines(hand, RUNS[0], lines)
+    done = read_without_gitrun("run", hand.root, RUNS[0])
+    assert done.returncode == 1 and done.stderr.startswith(b"damaged: ")
 
 
 @pytest.mark.parametrize("words", [(), ("run", "."), ("other", "x")])

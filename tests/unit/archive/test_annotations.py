@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from gitrun.archive.annotations import LOCK, Annotations, Event, annotate, merged
+from gitrun.archive.annotations import LOCK, Annotations, Event, annotate
+from gitrun.archive.since import merged
 from gitrun.git.executable import find_git
 from gitrun.git.objects import open_reader
 from gitrun.git.refs import ANNOTATIONS, read_refs

@@ -101,9 +101,20 @@ def test_processes_that_nobody_watched_are_a_reason(child: Any, because: list[st
 def test_many_gaps_of_one_topic_are_counted() -> None:
     because = replayable({**record(), "coverage": {"environment": [f"p{n} is broken" for n in range(40)]}})["because"]
     assert because[:3] == [f"environment: p{n} is broken" for n in range(3)]
-    assert because[3:] == ["environment: and 37 more gaps"]
+    assert because[3:] == ["environment: … and 37 more"]
 
 
 def test_the_gravest_topics_come_first() -> None:
     coverage = {"zeta": ["z"], "hardware": ["h"], "child": {"python": "not observed: x"}, "source": "gap"}
     assert [topic for topic, _ in gaps(coverage)] == ["source", "child", "hardware", "zeta"]
+
+
+def test_installed_files_that_were_edited_count_where_they_were_loaded() -> None:
+    edited = [{"path": "a.py", "loaded": True}, {"path": "b.py"}, 3, {"path": "c.py", "loaded": 1}]
+    found = replayable({**record(), "process": {"installed": {"scope": "all", "edited": edited}}})
+    assert found["level"] == "partly"
+    assert found["because"][0] == "1 installed file(s) that the run loaded are not as they were installed (a.py)"
+    for installed in (None, [], {"edited": 3}, {"edited": []}):
+        assert replayable({**record(), "process": {"installed": installed}}) == replayable(record())
+    said = {"installed": "loaded", "config": "complete"}
+    assert list(gaps(said)) == []

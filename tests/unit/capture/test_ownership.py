@@ -55,17 +55,17 @@ def test_who_owns_what(site: Path, monkeypatch: pytest.MonkeyPatch, many: int) -
 
 def test_only_the_records_that_are_asked_about_are_read(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[bytes] = []
-    real = ownership.read_start
+    real = ownership.read_record
 
-    def reading(path: bytes, limit: int = 1 << 16) -> bytes | None:
-        read.append(path)
-        return real(path, limit)
+    def reading(directory: bytes) -> bytes:
+        read.append(directory)
+        return real(directory)
 
-    monkeypatch.setattr(ownership, "read_start", reading)
+    monkeypatch.setattr(ownership, "read_record", reading)
     owner = owned_files([os.fsencode(site)])
     for _ in range(3):
         assert owner(os.fsencode(site / "numpy/core.py")) == "numpy"
-    assert read == [os.fsencode(site / "numpy-2.0.dist-info/RECORD")]
+    assert read == [os.fsencode(site / "numpy-2.0.dist-info")]
 
 
 def test_a_directory_that_is_gone_owns_nothing(tmp_path: Path) -> None:

@@ -361,7 +361,7 @@ def test_an_environment_changed_just_now_is_not_cached(tmp_path: Path, python: P
     install(site_of(python), "a", "1")
     capture(str(python), tmp_path, tmp_path / "cache")
     (file,) = (tmp_path / "cache").iterdir()
-    assert file.name.endswith("-distributions") and json.loads(file.read_bytes())["memory"] == {}
+    assert file.name.startswith("distributions-") and json.loads(file.read_bytes())["memory"] == {}
 
 
 CHANGES: dict[str, Callable[[Path], object]] = {

@@ -12,15 +12,18 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from gitrun.capture import gpu_question
+from gitrun.capture import gpu_load, gpu_question
 from gitrun.capture.gpu import has_devices
 from gitrun.capture.gpu_answer import MISSING
+from gitrun.capture.gpu_load import GpuLoad
 from gitrun.capture.hardware import Hardware, capture_hardware
 from tests.conftest import write_files
+from tests.unit.recording.helpers import wait_for
 
 SOURCE = Path(__file__).parents[2] / "fake_nvml.c"
 H100 = {"name": "NVIDIA H100 80GB HBM3", "memory_bytes": 80 << 30, "compute_capability": "9.0", "ecc": True}
@@ -63,7 +66,7 @@ def driver(library: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch
 def bindings(directory: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     """Puts a `pynvml` of our own before any other."""
     write_files(directory, {"pynvml.py": text})
-    monkeypatch.setenv("PYTHONPATH", str(directory))
+    monkeypatch.setattr(gpu_question, "own_variables", lambda environ: {**environ, "PYTHONPATH": str(directory)})
 
 
 def look(root: str, **environ: str) -> Hardware:
@@ -219,3 +222,49 @@ def test_an_amd_device_is_named_as_not_described(tmp_path: Path) -> None:
     write_files(tmp_path, {"dev/kfd": "", "proc/cpuinfo": "model name : x\n"})
     assert "AMD" in look(str(tmp_path)).problems[0]
     assert look(str(tmp_path), HIP_VISIBLE_DEVICES="").problems == []
+
+
+# -- what they do while a run lasts
+
+
+@pytest.fixture
+def load() -> Iterator[GpuLoad]:
+    """The process that asks again and again."""
+    started = gpu_load.start()
+    assert started is not None
+    yield started
+    started.close()
+
+
+def test_the_load_of_each_device_is_told(driver: pytest.MonkeyPatch, load: GpuLoad) -> None:
+    found = wait_for(load.latest)
+    assert found["gpu/0/busy"] == 0.93 and found["gpu/1/busy"] == 0.92
+    assert found["gpu/0/memory_bytes"] == 40 << 30
+    assert found["gpu/0/power_w"] == 310.5 and found["gpu/0/temperature_c"] == 61
+    assert "gpu/2/busy" not in found and "gpu/2/power_w" in found  # one that does not tell
+    assert not any(name.startswith("gpu/3/") for name in found)  # one that is forbidden
+
+
+def test_the_load_comes_again_and_again_and_only_once(driver: pytest.MonkeyPatch, load: GpuLoad) -> None:
+    assert wait_for(load.latest)
+    assert load.latest() == {}
+    assert wait_for(load.latest)
+
+
+@pytest.mark.parametrize("mode", ["hang", "crash", "mismatch"])
+def test_a_driver_on_a_bad_day_tells_no_load(driver: pytest.MonkeyPatch, mode: str) -> None:
+    driver.setenv("FAKE_NVML", mode)
+    started = gpu_load.start()
+    assert started is not None
+    time.sleep(0.5)
+    assert started.latest() == {}
+    started.close()
+    os.waitpid(started.pid, 0)
+
+
+def test_who_tells_the_load_ends_with_its_reader(driver: pytest.MonkeyPatch) -> None:
+    started = gpu_load.start()
+    assert started is not None
+    wait_for(started.latest)
+    os.close(started._pipe)
+    assert wait_for(lambda: os.waitpid(started.pid, os.WNOHANG)[0]) == started.pid

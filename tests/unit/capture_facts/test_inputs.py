@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from gitrun.capture.inputs import Inputs, capture_inputs
+from gitrun.capture.digests import Digests
+from gitrun.capture.inputs import SAMPLE_BYTES, Allowance, Inputs, capture_inputs, sample
 from gitrun.capture.secret_files import is_secret_file
 from gitrun.model.canonical import encode_line
 from tests.conftest import write_files
@@ -26,9 +27,13 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path / "work"
 
 
-def capture(tree: Path, *globs: str | bytes, cwd: Path | None = None) -> Inputs:
+def capture(tree: Path, *globs: str | bytes, cwd: Path | None = None, allowance: Allowance | None = None) -> Inputs:
     return capture_inputs(
-        [os.fsencode(glob) for glob in globs], cwd=os.fsencode(cwd or tree), worktree=os.fsencode(tree)
+        [os.fsencode(glob) for glob in globs],
+        cwd=os.fsencode(cwd or tree),
+        worktree=os.fsencode(tree),
+        digests=Digests(None),
+        allowance=allowance or Allowance(1 << 30),
     )
 
 
@@ -72,7 +77,7 @@ def test_a_file_is_described(tree: Path) -> None:
         {
             "path": "data/a.csv", "kind": "input", "type": "file", "mode": "0640", "bytes": 1,
             "sha256": hashlib.sha256(b"a").hexdigest(), "evidence": "declared", "stored": False, "reason": "input",
-            "produced_by": None,
+            "level": None, "produced_by": None,
         }
     ]  # fmt: skip
 
@@ -89,9 +94,9 @@ def test_links_carry_their_target_and_the_content_behind_them(tree: Path) -> Non
     (tree / "link.csv").symlink_to("data/a.csv")
     (tree / "dangling.csv").symlink_to("nowhere")
     found = {entry["path"]: entry for entry in capture(tree, "link.csv", "dangling.csv").entries}
-    assert found["link.csv"]["type"] == "link" and found["link.csv"]["target"] == "data/a.csv"
+    assert found["link.csv"]["type"] == "file" and found["link.csv"]["target"] == "data/a.csv"
     assert found["link.csv"]["sha256"] == hashlib.sha256(b"a").hexdigest()
-    assert found["dangling.csv"]["sha256"] is None and found["dangling.csv"]["reason"] == "missing"
+    assert found["dangling.csv"]["type"] == "link" and found["dangling.csv"]["reason"] == "missing"
 
 
 def test_a_loop_of_links_ends(tree: Path) -> None:
@@ -138,6 +143,31 @@ def test_a_file_that_changes_while_it_is_read(tree: Path, monkeypatch: pytest.Mo
     inputs = capture(tree, "data/a.csv")
     assert "changed while it was read" in inputs.problems[0]
     assert inputs.entries[0]["bytes"] == 5
+
+
+def test_what_is_too_much_to_hash_is_sampled_and_the_large_files_first(tree: Path) -> None:
+    big, small = os.urandom(5 * SAMPLE_BYTES), b"s" * 4 * SAMPLE_BYTES
+    write_files(tree, {"big": big, "small": small, "tiny": b"t"})
+    inputs = capture(tree, "big", "small", "tiny", allowance=Allowance(len(small) + 1))
+    found = {entry["path"]: entry for entry in inputs.entries}
+    assert [found[path]["level"] for path in ("big", "small", "tiny")] == ["sample", None, None]
+    assert found["small"]["sha256"] == hashlib.sha256(small).hexdigest()
+    middle = big[len(big) // 2 - SAMPLE_BYTES // 2 :][:SAMPLE_BYTES]
+    expected = b"%d\0" % len(big) + big[:SAMPLE_BYTES] + middle + big[-SAMPLE_BYTES:]
+    assert found["big"]["sample"] == hashlib.sha256(expected).hexdigest()
+    assert (found["big"]["sha256"], found["big"]["bytes"]) == (None, len(big))
+    assert inputs.problems == [f"1 input(s), {len(big)} bytes, are known by samples only"]
+    (tree / "big").write_bytes(big[:-1] + b"?")
+    assert sample(os.fsencode(tree / "big"), len(big)) != found["big"]["sample"]
+
+
+def test_when_the_time_is_over_size_and_time_must_do(tree: Path) -> None:
+    os.utime(tree / "data/a.csv", ns=(0, 1_500_000_000_123_456_789))
+    inputs = capture(tree, "data/a.csv", allowance=Allowance(1 << 30, end=0.0))
+    (entry,) = inputs.entries
+    assert (entry["level"], entry["sha256"], entry["bytes"]) == ("stat", None, 1)
+    assert entry["modified"] == "2017-07-14T02:40:00.123456Z"
+    assert inputs.problems == ["1 input(s), 1 bytes, are known by size and time only"]
 
 
 SECRET = (

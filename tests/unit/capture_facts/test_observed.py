@@ -31,7 +31,8 @@ def test_all_kinds_of_frames(tmp_path: Path) -> None:
         {"kind": "modules", "modules": [["a", b"/a.py", 3, 4]]},
         {"kind": "modules", "modules": [["b", b"/b.py", 0, -1]]},
         {"kind": "mapped", "paths": [b"/lib/libc.so"]},
-        {"kind": "opened", "files": [[b"/data", "r"]]},
+        {"kind": "opened", "files": [[b"/data", "r"]], "more": True},
+        {"kind": "opened", "files": []},
         {"kind": "seeds", "random.seed": {"calls": 1, "last": 3}},
         {"kind": "numerics", "threads": {"omp": 2}},
         {"kind": "of the future", "x": 1},
@@ -53,6 +54,7 @@ def test_all_kinds_of_frames(tmp_path: Path) -> None:
         {"random.seed": {"calls": 1, "last": 3}},
         {"threads": {"omp": 2}},
         True,
+        opened_more=True,
     )  # fmt: skip
 
 
@@ -138,6 +140,9 @@ def test_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["python", "-Xutf8", "-OO", "x.py"], None),
         (["python", "-WIES", "x.py"], None),
         (["sh", "-c", "python -I"], None),
+        (["env", "PYTHONPATH=.", "python", "x.py"], "PYTHONPATH"),
+        (["env", "PYTHONPATH=.", "python", "-E", "x.py"], "E"),
+        (["python", "x.py", "PYTHONPATH=.", "python", "-S"], None),
         (["python"], None),
         ([], None),
     ],
@@ -152,6 +157,11 @@ def test_coverage_says_why_nothing_was_seen() -> None:
         ([b"python", b"-I", b"x.py"], True, "-I"),
         ([b"python", b"x.py"], True, "killed before"),
         ([b"sh", b"-c", b"true"], False, "no Python process"),
+        ([b"env", b"PYTHONPATH=.", b"python", b"x.py"], True, "another PYTHONPATH"),
+        ([b"sh", b"-ec", b"cd x && PYTHONPATH='.' python3 a.py"], False, "another PYTHONPATH"),
+        ([b"sh", b"-c", b'PYTHONPATH="lib:${PYTHONPATH}" python a.py'], False, "no Python process"),
+        ([b"bash", b"-c", b"python a.py; python -S b.py\npython -uE c.py"], False, "-E, so it does not look"),
+        ([b"bash", b"-c", b"python a.py; python -S b.py\npython -uE c.py"], False, "-S, so it imports no"),
     ):
         said = child_coverage(nothing, command, known)
         assert said["processes"] == 0 and said["python"].startswith("not observed: ") and words in said["python"]
@@ -162,10 +172,10 @@ def test_coverage_labels_what_was_seen() -> None:
         return Process(pid, 1, {"pid": pid, **start}, [], [], [], [], {}, {}, complete)
 
     seen = [
-        process(1),
+        process(1)._replace(opened_more=True),
         process(2, start_method="spawn", rank="0"),
         process(3, start_method="fork", rank="1"),
-        process(4, complete=False),
+        process(4, complete=False, flags={"warn_default_encoding": 1}),
         process(5, complete=False),
         process(5, implementation="pypy"),
     ]
@@ -178,7 +188,22 @@ def test_coverage_labels_what_was_seen() -> None:
             "ranks 0, 1",
             "implementations pypy",
             "1 became another program, and told what they had loaded until then",
-            "1 of 6 ended without a last word (killed, or still running)",
+            "1 did not list the files they opened (-X warn_default_encoding)",
+            "1 opened more files than the 10000 that are listed of a process",
+            "1 of 6 ended without a last word (killed, still running, or unable to write)",
             "a problem",
         ],
     }
+
+
+def test_only_who_speaks_is_read_of_a_report_that_is_still_written(tmp_path: Path) -> None:
+    more = [{"kind": "process", "argv": [b"x.py"]}, {"kind": "modules", "modules": [["a", b"/a.py", 3, 4]]}]
+    for torn in (b"", b"\x09\0\0\0torn"):
+        written(tmp_path, START, *more, torn)
+        found = read_observed(str(tmp_path), starts_only=True)
+        assert found.problems == []
+        (process,) = found.processes
+        assert (process.is_introduced, process.modules, process.start["argv"]) == (True, [], [b"x.py"])
+    written(tmp_path, START, b"\x09\0\0\0torn")
+    found = read_observed(str(tmp_path), starts_only=True)
+    assert found.problems == [] and not found.processes[0].is_introduced

@@ -116,7 +116,7 @@ def test_ambiguity_lists_the_candidates(hand: Any, call: Callable[..., Any]) -> 
 def test_status_of_an_archive(
     hand: Any, call: Callable[..., Any], git: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gitrun.cli.common.live_ids", lambda gitrun_dir: [])
+    monkeypatch.setattr("gitrun.recording.tidying.live_ids", lambda gitrun_dir: [])
     commit = hand.seal(OLD).commit
     hand.live(OLD)
     hand.live(NEW, host="node7", command=["sleep", "9"])

@@ -108,7 +108,7 @@ def test_one_cause_is_told_once() -> None:
 def test_many_gaps_are_counted() -> None:
     trial = GOOD._replace(record=record(coverage={"environment": [f"environment: p{n}" for n in range(9)]}))
     says = [check.says for check in judge(trial) if check.topic == "environment" and check.state == WARN]
-    assert says == ["p0", "p1", "p2", "and 6 more gaps"]
+    assert says == ["p0", "p1", "p2", "… and 6 more"]
 
 
 @pytest.mark.parametrize("output", [b"", b"gitrun doctor: {", b"\xff\n"])

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from packaging.pylock import Pylock
 
-from gitrun.capture.lock.pins import Pin, listed, read_pins
+from gitrun.capture.lock.pins import Pin, read_pins
 from gitrun.capture.lock.pylock import NotValid, encode_pylock, is_same_build, valid_package, without_credentials
 
 A = "a" * 64
@@ -126,4 +126,3 @@ def test_an_origin_is_pep_610s(direct: Any, origin: str) -> None:
 def test_labels() -> None:
     labels = {version: Pin("a", version).label for version in ("1", "1+cpu", "1+cu121.post2", "1+rocm6.1", "1+local")}
     assert labels == {"1": None, "1+cpu": "cpu", "1+cu121.post2": "cu121", "1+rocm6.1": "rocm6.1", "1+local": None}
-    assert listed("abcdefg") == "a, b, c, d, e and 2 more"

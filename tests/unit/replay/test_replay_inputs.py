@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from gitrun.archive.entries import read_entries
+from gitrun.capture.inputs import sample
 from gitrun.errors import DamagedRecord
 from gitrun.replay.inputs import Inputs
 from gitrun.replay.removal import remove_tree
@@ -19,6 +21,12 @@ def entry(path: str, content: bytes | None, **more: Any) -> dict[str, Any]:
     return {"path": path, "kind": "input", "mode": "0640", "sha256": digest, "reason": "input", **more}
 
 
+def inputs_of(lines: list[Any], worktree: Path | None, kept: bytes | None = None) -> Inputs:
+    """`kept` is what the archive has of each."""
+    top = None if worktree is None else str(worktree)
+    return Inputs(read_entries(lines), top, lambda entry: None if kept is None else iter([kept]))
+
+
 @pytest.fixture
 def worktree(tmp_path: Path) -> Path:
     (tmp_path / "repo" / "data").mkdir(parents=True)
@@ -27,7 +35,7 @@ def worktree(tmp_path: Path) -> Path:
 
 
 def test_an_input_below_the_worktree_is_copied_while_it_is_hashed(worktree: Path) -> None:
-    inputs = Inputs([entry("data/x", b"data"), {"path": "out", "kind": "output"}], str(worktree))
+    inputs = inputs_of([entry("data/x", b"data"), {"path": "out", "kind": "output"}], worktree)
     (addition,) = inputs.additions()
     assert (addition.path, addition.mode, b"".join(addition.pieces)) == (b"data/x", 0o640, b"data")
     inputs.verify("/nowhere")  # it was copied, so there is nothing to look at
@@ -40,7 +48,7 @@ def test_a_changed_or_missing_input_is_named(worktree: Path, content: bytes | No
     path.unlink()
     if content is not None:
         path.write_bytes(content)
-    inputs = Inputs([entry("data/x", b"data")], str(worktree))
+    inputs = inputs_of([entry("data/x", b"data")], worktree)
     b"".join(inputs.additions()[0].pieces)
     assert len(inputs.problems) == 1
     assert inputs.problems[0].startswith("input data/x: ")
@@ -49,7 +57,7 @@ def test_a_changed_or_missing_input_is_named(worktree: Path, content: bytes | No
 def test_an_input_elsewhere_is_read_in_place(worktree: Path, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.write_bytes(b"data")
-    inputs = Inputs([entry(str(outside), b"data")], str(worktree))
+    inputs = inputs_of([entry(str(outside), b"data")], worktree)
     assert inputs.additions() == []
     inputs.verify(str(tmp_path / "checkout"))
     assert inputs.problems == []
@@ -59,9 +67,51 @@ def test_an_input_elsewhere_is_read_in_place(worktree: Path, tmp_path: Path) -> 
 
 
 def test_an_input_whose_bytes_were_never_read_cannot_be_vouched_for(worktree: Path) -> None:
-    inputs = Inputs([entry("a", None, reason="secret"), entry("b", None, reason="missing")], str(worktree))
+    inputs = inputs_of([entry("a", None, reason="secret"), entry("b", None, reason="missing")], worktree)
     inputs.verify(str(worktree))
     assert inputs.problems == ["input a: its bytes were not recorded (secret)"]
+
+
+def test_what_the_archive_has_is_not_taken_from_the_worktree(worktree: Path) -> None:
+    (worktree / "data" / "x").write_bytes(b"late")
+    inputs = inputs_of([entry("data/x", b"data")], worktree, kept=b"data")
+    assert b"".join(inputs.additions()[0].pieces) == b"data"
+    inputs.verify("/nowhere")
+    assert inputs.problems == []
+
+
+def test_an_input_that_was_written_to_is_no_reason_to_stop_and_is_told(worktree: Path) -> None:
+    changed = entry("data/x", b"before", overwritten=True, evidence="observed")
+    gone = entry("state", None, reason="overwritten", overwritten=True, evidence="observed")
+    inputs = inputs_of([changed, gone], worktree)
+    b"".join(inputs.additions()[0].pieces)
+    inputs.verify(str(worktree))
+    assert inputs.problems == []
+    assert [note.partition(":")[0] for note in inputs.notes] == ["input data/x", "input state"]
+    declared = inputs_of([{**changed, "evidence": "declared"}], worktree)
+    b"".join(declared.additions()[0].pieces)
+    assert len(declared.problems) == 1  # that one was hashed before the start, so it is known what the run was given
+
+
+def test_samples_and_times_are_compared_where_there_is_no_digest(worktree: Path) -> None:
+    path = worktree / "data" / "x"
+    os.utime(path, ns=(0, 10**18))
+    by_time = entry("data/x", None, level="stat", bytes=4, modified="2001-09-09T01:46:40.000000Z")
+    by_sample = entry("data/x", None, level="sample", bytes=4, sample=sample(os.fsencode(path), 4))
+    for line in (by_time, by_sample):
+        inputs = inputs_of([line], worktree)
+        assert b"".join(inputs.additions()[0].pieces) == b"data"
+        assert inputs.problems == []
+    path.write_bytes(b"late")
+    for line in (by_time, by_sample):
+        inputs = inputs_of([line], worktree)
+        b"".join(inputs.additions()[0].pieces)
+        assert len(inputs.problems) == 1
+
+
+def test_only_what_was_declared_is_declared_again(worktree: Path) -> None:
+    inputs = inputs_of([entry("data/x", b"data", evidence="declared"), entry("y", b"y", evidence="observed")], worktree)
+    assert inputs.paths("/checkout") == ["/checkout/data/x"]
 
 
 def test_a_directory_is_removed_in_whatever_state_it_is(tmp_path: Path) -> None:
@@ -122,4 +172,4 @@ def test_a_directory_that_becomes_a_link_is_not_followed(tmp_path: Path, monkeyp
 )
 def test_a_line_that_no_recorder_writes_is_damage(line: Any) -> None:
     with pytest.raises(DamagedRecord, match=r"artifacts\.jsonl"):
-        Inputs([line], None)
+        inputs_of([line], None)
