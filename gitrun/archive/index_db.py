@@ -143,6 +143,7 @@ class Index:
                 self._db.execute("DELETE FROM facts WHERE run = ?", (run,))
             self._oids[fields["id"]], self._ids[run] = row[0], fields["id"]
             facts += [(self._key_number(name), run, value) for name, value in values.items()]
+        self._numbers = {}  # made when runs were taken out, it lacks these
         self._db.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?, ?)", facts)
 
     def _key_number(self, name: str) -> int:

@@ -20,7 +20,8 @@ Spot = tuple[int | None, bytes]  # a root's number, None for the worktree or an 
 class Held(NamedTuple):
     """What the source holds: a blob by its id, or bytes in the store by their sha256.
 
-    `reason` is that of the line in `extra.jsonl`. `is_link`: the path leads through a symbolic link of the source, or (with an `oid`, its target's) is one.
+    `reason` is that of the line in `extra.jsonl`. `is_link`: the path leads through a symbolic link of the source,
+    or (with an `oid`, its target's) is one.
     """
 
     oid: str | None = None

@@ -50,11 +50,6 @@ class Owners:
         return self._sites[site]
 
 
-def owned_files(sites: Iterable[bytes]) -> Callable[[bytes], str | None]:
-    """A question about absolute paths below these directories: the name of the distribution that owns one, or None."""
-    return Owners().below(sites)
-
-
 class _Site:
     """One directory of packages."""
 

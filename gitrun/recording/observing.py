@@ -90,9 +90,10 @@ def _look(context: Context, live: LiveDirectory, draft: dict[str, Any], wanted: 
         try:
             said = fact()
         except Exception as problem:  # a bug in one fact must not cost the run the others
-            if topic == "metrics" and isinstance(problem, GitrunError):
-                raise  # the program was told that they are kept, and sealing would remove them
-            said = [f"not captured: {redactor.text(f'{type(problem).__name__}: {problem}')}"]
+            words = redactor.text(f"{type(problem).__name__}: {problem}")
+            if topic == "metrics":  # the program was told that they are kept, and sealing would remove them
+                raise problem if isinstance(problem, GitrunError) else _unsealed(words) from problem
+            said = [f"not captured: {words}"]
         if said is not None:
             coverage[topic] = said
 
@@ -119,6 +120,12 @@ def _look(context: Context, live: LiveDirectory, draft: dict[str, Any], wanted: 
     guarded("child", observed)
     if wanted("metrics"):
         guarded("metrics", lambda: measure(live, draft, redactor))
+
+
+def _unsealed(words: str) -> GitrunError:
+    return GitrunError(
+        f"the metrics could not be written: {words}", kept="all of it is in the live directory", next="gitrun recover"
+    )
 
 
 # -- the processes

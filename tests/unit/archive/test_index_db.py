@@ -103,6 +103,15 @@ def test_removed_runs_go_and_come_back(three: Any) -> None:
     assert select(three, "metrics.acc > 0") == ["aaaaaa"]
 
 
+def test_one_run_goes_and_another_comes_between_two_looks(hand: Any) -> None:
+    hand.seal(A)
+    assert select(hand, "id") == ["aaaaaa"]
+    with hand.open() as archive:
+        remove(archive, A)
+    hand.seal(B, name="new")
+    assert answer(hand, lambda runs: runs.rows([B], [Key("name")])) == [{"name": "new"}]
+
+
 def test_what_is_said_of_a_run_counts_at_once(three: Any, reads: list[str]) -> None:
     select(three, "tag")
     del reads[:]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gitrun.capture import ownership
-from gitrun.capture.ownership import owned_files
+from gitrun.capture.ownership import Owners
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def site(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("many", [0, 100])
 def test_who_owns_what(site: Path, monkeypatch: pytest.MonkeyPatch, many: int) -> None:
     monkeypatch.setattr(ownership, "_MANY", many)
-    owner = owned_files([os.fsencode(site)])
+    owner = Owners().below([os.fsencode(site)])
     wanted = {
         "numpy/core.py": "numpy",
         "numpy/by_hand.py": None,
@@ -62,11 +62,11 @@ def test_only_the_records_that_are_asked_about_are_read(site: Path, monkeypatch:
         return real(directory)
 
     monkeypatch.setattr(ownership, "read_record", reading)
-    owner = owned_files([os.fsencode(site)])
+    owner = Owners().below([os.fsencode(site)])
     for _ in range(3):
         assert owner(os.fsencode(site / "numpy/core.py")) == "numpy"
     assert read == [os.fsencode(site / "numpy-2.0.dist-info")]
 
 
 def test_a_directory_that_is_gone_owns_nothing(tmp_path: Path) -> None:
-    assert owned_files([os.fsencode(tmp_path / "gone")])(os.fsencode(tmp_path / "gone/a.py")) is None
+    assert Owners().below([os.fsencode(tmp_path / "gone")])(os.fsencode(tmp_path / "gone/a.py")) is None

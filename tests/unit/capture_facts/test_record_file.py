@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gitrun.capture import record_file
-from gitrun.capture.ownership import owned_files
+from gitrun.capture.ownership import Owners
 from gitrun.capture.record_file import BadRecord, canonical_record, is_bookkeeping, name_of, read_record, rows_of
 
 
@@ -72,7 +72,7 @@ def test_a_line_that_is_no_row_does_not_make_a_distribution_own_all(tmp_path: Pa
     site = tmp_path / "site-packages"
     (site / "alpha-1.dist-info").mkdir(parents=True)
     (site / "alpha-1.dist-info/RECORD").write_bytes(b"alpha/a.py,,\njunk\n\n")
-    owner = owned_files([os.fsencode(site)])
+    owner = Owners().below([os.fsencode(site)])
     assert owner(os.fsencode(site / "alpha/a.py")) == "alpha" and owner(os.fsencode(site / "alpha/b.py")) is None
 
 

@@ -265,9 +265,9 @@ def test_time_is_linear_in_hostile_text(unit: bytes) -> None:
 
     def seconds(size: int) -> float:
         text = (unit * (size // len(unit) + 1))[:size]
-        begin = time.perf_counter()
+        begin = time.process_time()
         redactor.text(text)
-        return time.perf_counter() - begin
+        return time.process_time() - begin
 
     seconds(1000)
     small = min(seconds(20_000) for _ in range(2))
@@ -288,9 +288,9 @@ def test_a_word_of_a_long_command_line_costs_next_to_nothing() -> None:
 
 def test_ten_megabytes_of_plain_words() -> None:
     argv = [b"python", b"train.py", *([b"x" * 100_000] * 50), *([b"--lr=0.1"] * 10_000), b"--password=abc"]
-    begin = time.perf_counter()
+    begin = time.process_time()
     assert redact_argv(argv, {"HF_TOKEN": "hunter2hunter2"}).argv[-1] == b"--password=<secret:password>"
-    assert time.perf_counter() - begin < 3
+    assert time.process_time() - begin < 3
 
 
 def test_a_value_of_any_length_is_replaced_whole() -> None:
@@ -304,17 +304,17 @@ def test_a_log_without_secrets_takes_a_few_passes() -> None:
         b"2026-01-01 12:30:45,123 - root - INFO - step [12/500] loss 0.123, see https://example.org/self_attn me@home\n"
     )
     text = line * 20_000
-    begin = time.perf_counter()
+    begin = time.process_time()
     assert redact_formats(text, set()) is text
-    fast = time.perf_counter() - begin
+    fast = time.process_time() - begin
     assert redact_each_format(text, set()) is text
-    assert 2 * fast < time.perf_counter() - begin - fast
+    assert 2 * fast < time.process_time() - begin - fast
 
 
 def test_a_megabyte_of_assignments_that_are_none() -> None:
-    begin = time.perf_counter()
+    begin = time.process_time()
     assert redact_text(b"token=" * 170_000) == b"token=" * 170_000
-    assert time.perf_counter() - begin < 3
+    assert time.process_time() - begin < 3
 
 
 def test_what_the_words_alone_make_a_secret_is_one_everywhere_once_it_was_learned() -> None:
