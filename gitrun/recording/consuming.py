@@ -27,7 +27,6 @@ from gitrun.recording.artifacts import Line, read_artifacts
 from gitrun.recording.context import limit
 from gitrun.recording.member import started_at_ns
 from gitrun.recording.rooting import read_lines
-from gitrun.recording.storing_inputs import tell_makers, write_inputs
 
 if TYPE_CHECKING:
     from gitrun.recording.observing import Subject
@@ -48,6 +47,8 @@ def consume(subject: Subject) -> Any:
         found += consumer.found({consumer.absolute(line["path"]) for line in found})
         problems += consumer.problems
     if found:
+        from gitrun.recording.storing_inputs import tell_makers, write_inputs  # many runs read nothing of their own
+
         problems += tell_makers(subject, found, max(0.0, _end(subject, _INDEX_S) - time.monotonic()))
         write_inputs(subject, found, worktree_of(subject.draft), _limit(subject, "stored"))
     if any(process.opened for process in subject.observed.processes):

@@ -10,8 +10,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from gitrun.archive.archive import Archive
-from gitrun.archive.traces import Traces
 from gitrun.capture.folding import directory_lines, fold
 from gitrun.errors import DiskFull, GitrunError
 from gitrun.model.canonical import path_bytes
@@ -39,6 +37,9 @@ def tell_makers(subject: Subject, lines: list[Line], seconds: float) -> list[str
             asked += [line] if line["produced_by"] is None else []
     if not asked:
         return []
+    from gitrun.archive.archive import Archive
+    from gitrun.archive.traces import Traces  # most runs have nothing to ask them
+
     settings = load(None, context.archive.config, context.environ)
     try:
         with Archive(context.archive, None, settings, context.environ, context.monitor) as archive:

@@ -43,7 +43,7 @@ def test_all_of_it_works_and_nothing_stays(
     for topic in ("recording", "console", "python", "unchanged", "loaded", "seeds", "environment", "secrets"):
         assert found[topic][0] == "ok", (topic, found)
     assert "installed" not in found, "what the program loaded is as it was installed"
-    assert everything(repo) - before == set()
+    assert everything(repo) - before <= {".git/gitrun/refs.lock"}, "empty, and others may hold it by now"
     assert list((world / "tmp").iterdir()) == []
     assert gitrun("ls", cwd=repo).stdout == ""
 
