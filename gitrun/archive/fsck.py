@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from gitrun.archive.archive import Archive
-from gitrun.archive.entries import PART
+from gitrun.archive.entries import PART, read_entries
 from gitrun.archive.needs import blobs_of
 from gitrun.archive.run import SealedRun
 from gitrun.archive.since import standing
@@ -86,6 +86,8 @@ def _check_run(archive: Archive, run: SealedRun, wanted: dict[str, list[str]]) -
             yield Finding(run.problem.code if run.problem else "E014", where, f"{name}: {problem}", [run.id])
             run.problem = None
             continue
+        if name == PART:
+            yield from (Finding("E039", where, problem, [run.id]) for problem in _misshapen(content, archive))
         if name.endswith(".jsonl"):
             lines = standing(content, run.events()) if name == PART else content
             _want(run.id, _blobs(archive, lines or (), problems), wanted)
@@ -93,6 +95,16 @@ def _check_run(archive: Archive, run: SealedRun, wanted: dict[str, list[str]]) -
     for tree in _trees(record):
         if not archive.objects.reader.has(tree):
             yield Finding("E015", where, f"the tree {tree} of its source is missing", [run.id])
+
+
+def _misshapen(lines: Any, archive: Archive) -> Iterator[str]:
+    """What no recorder writes among the entries: `get` and `checkout` refuse it."""
+    try:
+        for entry in read_entries(lines):
+            if entry.stored and entry.type == "file" and "chunk_list" not in entry.facts:
+                entry.chunks(archive.store.get)
+    except DamagedRecord as problem:
+        yield str(problem)
 
 
 def _trees(record: dict[str, Any]) -> Iterator[str]:

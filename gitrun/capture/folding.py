@@ -1,8 +1,11 @@
-"""Many inputs of one directory become one line, with a list of their own: a data set is one thing to a reader."""
+"""The inputs of one directory become one line, with a list of their own: a data set is one thing to a reader.
+
+So does a directory that was named as such, and one with so many files that nobody would read their lines.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from gitrun.model.canonical import encode_line, path_bytes, path_text
@@ -26,8 +29,11 @@ class _Branch(NamedTuple):
     folded: list[tuple[bytes, list[Line]]]
 
 
-def fold(lines: Iterable[Line], many: int = MANY) -> Folded:
-    """The deepest directories with more than `many` lines below them, as one each; never the top of everything."""
+def fold(lines: Iterable[Line], named: Collection[bytes] = (), many: int = MANY) -> Folded:
+    """As one each: the directories `named`, and the deepest others with more than `many` lines below them.
+
+    Never the top of everything.
+    """
     branches: dict[bytes, _Branch] = {b"": _Branch([], [])}
     for line in lines:
         _branch(branches, _parent(path_bytes(line["path"]))).loose.append(line)
@@ -35,7 +41,7 @@ def fold(lines: Iterable[Line], many: int = MANY) -> Folded:
         loose, folded = branches[directory]
         if directory in (b"", b"/"):
             continue
-        if len(loose) + len(folded) > many:
+        if len(loose) + len(folded) > many or (directory in named and (loose or folded)):
             loose, folded = [], [(directory, [*loose, *(line for _, lines in folded for line in lines)])]
         above = branches[_parent(directory)]
         above.loose.extend(loose)

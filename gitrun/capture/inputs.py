@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from gitrun.capture.digests import Digests
-from gitrun.capture.facts import relative, text_path, unwaiting
+from gitrun.capture.facts import place, relative, text_path, unwaiting
 from gitrun.capture.globs import matches
 from gitrun.capture.secret_files import is_secret_file
 from gitrun.model.times import iso
@@ -42,10 +42,14 @@ class Allowance:
 
 
 class Inputs(NamedTuple):
-    """Lines for artifacts.jsonl, sorted by path bytes, and one sentence for each thing missing."""
+    """Lines for artifacts.jsonl, sorted by path bytes, and one sentence for each thing missing.
+
+    `directories` are those that were named as such, by their paths in lines.
+    """
 
     entries: list[dict[str, Any]]
     problems: list[str]
+    directories: Sequence[str] = ()
 
 
 def capture_inputs(
@@ -54,7 +58,11 @@ def capture_inputs(
     """Look at the files that the patterns match; patterns and their matches are relative to `cwd`."""
     problems: list[str] = []
     found: dict[bytes, str] = {}
+    directories: Sequence[str] = ()
     for pattern in globs:
+        named = os.path.normpath(os.path.join(cwd, pattern))
+        if os.path.isdir(named):
+            directories.append(place(named, worktree))
         matched = False
         complaints = len(problems)
         for path in matches(os.path.join(cwd, pattern), problems):
@@ -66,7 +74,7 @@ def capture_inputs(
         if not matched and len(problems) == complaints:
             problems.append(f"input {text_path(pattern)}: matches no file")
     described = describe(found, worktree, digests, allowance)
-    return Inputs(described.entries, problems + described.problems)
+    return Inputs(described.entries, problems + described.problems, directories)
 
 
 def describe(paths: Mapping[bytes, str], worktree: bytes | None, digests: Digests, allowance: Allowance) -> Inputs:

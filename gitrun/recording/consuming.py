@@ -50,7 +50,9 @@ def consume(subject: Subject) -> Any:
         from gitrun.recording.storing_inputs import tell_makers, write_inputs  # many runs read nothing of their own
 
         problems += tell_makers(subject, found, max(0.0, _end(subject, _INDEX_S) - time.monotonic()))
-        write_inputs(subject, found, worktree_of(subject.draft), _limit(subject, "stored"))
+        declared = subject.draft["live"].get("input_directories") or ()
+        named = {*map(path_bytes, declared), *consumer.directories}
+        write_inputs(subject, found, named, worktree_of(subject.draft), _limit(subject, "stored"))
     if any(process.opened for process in subject.observed.processes):
         return {"python": OBSERVED, "labels": problems}
     return problems or ("complete" if found else None)
@@ -80,6 +82,7 @@ class _Consumer:
         self._readings = readings(subject.observed, setting.cwd)
         self._end = _end(subject, _limit(subject, "time"))
         self.problems: list[str] = []
+        self.directories: set[bytes] = set()  # those that the configuration names, as lines name them
 
     def compare(self, line: Line) -> None:
         """Says of an input that was looked at before the start whether it was written to since."""
@@ -122,6 +125,7 @@ class _Consumer:
                 found.add(path)
             elif self._belongings.where(path + b"/x") is not None:
                 found.update(self._belongings.files_of(path, too_wide, setting.started_ns, self._end) or ())
+                self.directories.add(path_bytes(place(path, setting.worktree)))
         return [path for path in self._files(found, known) if not self._is_newer(path)]
 
     def _is_newer(self, path: bytes) -> bool:

@@ -129,7 +129,8 @@ class FactFinder:
         found = capture_inputs(
             subject.inputs, cwd=subject.cwd, worktree=subject.worktree, digests=digests, allowance=allowance
         )
-        self._draft.setdefault("live", {})["inputs_read"] = limit - allowance.left_bytes
+        facts = self._draft.setdefault("live", {})
+        facts.update(inputs_read=limit - allowance.left_bytes, input_directories=list(found.directories))
         self._live.write_part("artifacts.jsonl", b"".join(map(encode_line, found.entries)))
         return found.problems
 

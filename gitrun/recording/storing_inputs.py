@@ -8,6 +8,7 @@ they are written.
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from gitrun.capture.folding import directory_lines, fold
@@ -52,15 +53,20 @@ def tell_makers(subject: Subject, lines: list[Line], seconds: float) -> list[str
     return []
 
 
-def write_inputs(subject: Subject, lines: list[Line], worktree: bytes | None, limit_bytes: int) -> None:
-    """Writes the lines, what they need in the store before; raises DiskFull or NotWritable where they cannot be."""
+def write_inputs(
+    subject: Subject, lines: list[Line], named: Collection[bytes], worktree: bytes | None, limit_bytes: int
+) -> None:
+    """Writes the lines, those below a directory of `named` as one, and before them what they need in the store.
+
+    Raises DiskFull or NotWritable where they cannot be written.
+    """
     left_out = LeftOut(subject.draft["source"].get("excluded") or [], worktree)
     wanted: list[Line] = []
     rest: list[Line] = []
     for line in lines:
         is_wanted = line["sha256"] is not None and left_out.find(path_bytes(line["path"])) is not None
         (wanted if is_wanted else rest).append(line)
-    folded = fold(rest)
+    folded = fold(rest, named)
     if not wanted and not folded.directories:
         _replace(subject, lines)
         return

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -138,6 +139,19 @@ def test_a_file_in_many_pieces_is_listed_in_a_blob_of_its_own(kept: Hand, call: 
     assert call("gc").code == 0
     assert call("fsck", "--data").code == 0
     assert call("get", RUN, "big.bin").code == 0, "gc has followed the list"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"path": "../out"}, {"path": ""}, {"mode": "zz"}, {"bytes": -1}, {"sha256": "f" * 63}, {"chunks": "text"}],
+    ids=str,
+)
+def test_fsck_names_entries_that_get_refuses(hand: Hand, call: Call, wrong: dict[str, Any]) -> None:
+    entry = line("a", stored=True, reason=None, bytes=0, sha256="a" * 64, chunks=[])
+    seal_lines(hand, RUN, [{**entry, **wrong}])
+    problems = call("fsck", "--json").json()["problems"]
+    assert [problem["code"] for problem in problems] == ["E039"]
+    assert call("get", RUN, "a").code in (1, 5)
 
 
 def test_fsck_says_what_is_wrong_with_a_list(hand: Hand, call: Call) -> None:

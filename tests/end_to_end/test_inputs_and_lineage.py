@@ -70,7 +70,9 @@ def test_what_python_opened_is_an_input_unless_it_has_another_place(gitrun: Gitr
 def test_what_the_command_line_names_is_an_input_unless_results_go_there(gitrun: Gitrun, repo: Path) -> None:
     write_files(repo, {"data/deep/y.csv": "y", "out/old.json": "{}"})
     run = recorded(gitrun, repo, "sh", "-c", "echo new > out/new.json", "-", "--in=data", "out", ".", "table.csv")
-    assert sorted(inputs(run)) == ["data/deep/y.csv", "data/x.csv"]
+    assert [(path, entry["bytes"]) for path, entry in inputs(run).items()] == [
+        ("data", 1 + len((repo / "data/x.csv").read_text()))
+    ]
 
 
 def test_an_input_of_another_run_names_it_and_lineage_walks_both_ways(gitrun: Gitrun, repo: Path) -> None:
@@ -174,6 +176,18 @@ def test_many_files_of_a_directory_are_one_line_with_a_list(
     assert [cause for cause in replayed["causes"] if cause.startswith("input")] == [
         f"input data/set/7: its content has changed since the run: {repo}/data/set/7"
     ]
+
+
+def test_a_directory_that_is_named_is_one_line(gitrun: Gitrun, repo: Path, git: Callable[..., Result]) -> None:
+    write_files(repo, {"data/set/a": "a", "data/set/below/b": "bb", "data/more/c": "ccc"})
+    done = gitrun("record", "--input", "data/set", "--", "true", "data/more/", cwd=repo)
+    assert done.code == 0, done.stderr
+    found = {line["path"]: (line["type"], line["files"], line["evidence"]) for line in lines(gitrun, repo, git)}
+    assert found == {"data/more": ("directory", 1, "config"), "data/set": ("directory", 2, "declared")}
+    assert gitrun("replay", "@", cwd=repo).code != 3  # all of it is there
+    (repo / "data/set/below/b").write_text("BB")
+    replayed = gitrun("replay", "@", "--json", cwd=repo).json()
+    assert any(cause.startswith("input data/set/below/b: its content has changed") for cause in replayed["causes"])
 
 
 def test_links_are_named_and_what_they_lead_to_is_hashed(

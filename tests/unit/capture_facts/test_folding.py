@@ -19,7 +19,7 @@ def line(path: str, **more: Any) -> dict[str, Any]:
 
 
 def shape(paths: list[str], many: int = 3) -> tuple[list[str], dict[bytes, list[str]]]:
-    folded = fold(map(line, paths), many)
+    folded = fold(map(line, paths), many=many)
     below = {directory: sorted(one["path"] for one in lines) for directory, lines in folded.directories}
     return sorted(one["path"] for one in folded.lines), below
 
