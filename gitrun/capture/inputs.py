@@ -58,7 +58,7 @@ def capture_inputs(
     """Look at the files that the patterns match; patterns and their matches are relative to `cwd`."""
     problems: list[str] = []
     found: dict[bytes, str] = {}
-    directories: Sequence[str] = ()
+    directories: list[str] = []
     for pattern in globs:
         named = os.path.normpath(os.path.join(cwd, pattern))
         if os.path.isdir(named):
