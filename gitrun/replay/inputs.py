@@ -63,7 +63,8 @@ class Inputs:
         """Look at every input that was not copied, where the program run in `directory` will find it."""
         for each in self._inputs:
             if each.path not in self._brought:
-                for _ in self._checked(each, os.path.join(os.fsencode(directory), each.path)):
+                place = os.path.join(os.fsencode(directory), each.path)
+                for _ in self._checked(each, place, is_copied=False):
                     pass  # only hashing
         for told in (self.problems, self.notes):
             told[:] = first_lines(told, _MOST_TOLD)
@@ -77,8 +78,11 @@ class Inputs:
         assert self._worktree is not None
         yield from self._checked(each, os.path.join(self._worktree, each.path))
 
-    def _checked(self, each: Entry, place: bytes) -> Iterator[bytes]:
-        """The bytes at `place`; what is wrong with them is known, and said, when they end."""
+    def _checked(self, each: Entry, place: bytes, *, is_copied: bool = True) -> Iterator[bytes]:
+        """The bytes at `place`; what is wrong with them is known, and said, when they end.
+
+        Not `is_copied`: of a file without a digest none, since nothing could be compared with them.
+        """
         if not _is_known(each):
             self._tell_unknown(each)
             return
@@ -88,7 +92,7 @@ class Inputs:
             if each.level == SAMPLE and each.size is not None:
                 agrees = os.stat(place).st_size == each.size and sample(place, each.size) == each.facts.get("sample")
             with open(place, "rb", buffering=0) as file:
-                while piece := file.read(_CHUNK):
+                while (is_copied or each.sha256 is not None) and (piece := file.read(_CHUNK)):
                     digest.update(piece)
                     yield piece
         except OSError as problem:
