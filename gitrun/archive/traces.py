@@ -18,6 +18,7 @@ from gitrun.archive.trace_files import MADE, READ, Trace, TraceFiles, is_settled
 from gitrun.errors import GitrunError
 
 _ROUND = 64  # runs that are added in one go
+_SECOND = len("YYYYMMDD-HHMMSS")
 
 
 class Traces:
@@ -45,8 +46,8 @@ class Traces:
         return self._find(digest, MADE)
 
     def maker(self, digest: str, before: str) -> str | None:
-        """The last run with an id before this one that made a content."""
-        earlier = [run for run in self.makers(digest) if run < before]
+        """The last run that began no later than this one and made a content; ids tell the second."""
+        earlier = [run for run in self.makers(digest) if run[:_SECOND] <= before[:_SECOND] and run != before]
         return earlier[-1] if earlier else None
 
     def readers(self, digest: str) -> list[str]:
