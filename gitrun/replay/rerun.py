@@ -12,41 +12,35 @@ from __future__ import annotations
 import glob
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gitrun.archive.replayable import replayable
 from gitrun.archive.run import Run
-from gitrun.archive.seal import Part
 from gitrun.errors import GitrunError, HostilePath
 from gitrun.files.names import check_path
 from gitrun.files.write import make_dirs
 from gitrun.git.executable import clean_environment
-from gitrun.model.canonical import decode, path_bytes
+from gitrun.model.canonical import path_bytes
 from gitrun.model.ids import new_run_id, short
 from gitrun.monitor import SILENT, Monitor
-from gitrun.recording.console import collect, read_stream
-from gitrun.recording.live import LiveDirectory
 from gitrun.recording.record import record
-from gitrun.recording.recover import redactor
 from gitrun.recording.request import Finished, RecordRequest
 from gitrun.replay.checkout import checkout
-from gitrun.replay.difference import differences
 from gitrun.replay.elsewhere import Elsewhere
 from gitrun.replay.inputs import Inputs, inputs_of
 from gitrun.replay.isolate import as_snapshot, name_of
+from gitrun.replay.judging import Judge, Pieces
 from gitrun.replay.removal import remove_tree
 from gitrun.replay.source import of_run
 from gitrun.replay.surroundings import Move, Surroundings, interpreter_of, surroundings
-from gitrun.replay.verdict import EXIT_CODES, Console, compare_consoles, console_of, encode_verdict, ending_of, judge
+from gitrun.replay.verdict import EXIT_CODES, encode_verdict, ending_of, not_judged
 
 if TYPE_CHECKING:
     from gitrun.archive.archive import Archive
 
-Pieces = Iterable[tuple[int, int, bytes]]
 INTERRUPTED = 130
-TOPICS = ("environment", "hardware")
 _MAX_CHAIN = 100
 
 
@@ -85,7 +79,7 @@ def replay(
     if able["level"] == "no":
         return _not_started(run, able["because"])
     recipe = _recipe(archive, run)
-    console = _recorded_console(run, read_console)
+    judge = Judge(run, read_console)
     parent = os.path.join(archive.gitrun_dir, "replays", new_run_id(time.time(), os.urandom(4)))
     directory = os.path.join(parent, name_of(recipe.worktree))
     make_dirs(parent)
@@ -102,7 +96,7 @@ def replay(
                 return _not_started(run, [*inputs.problems, *lacking])
             kept = keep
             around = around._replace(notes=[*around.notes, *inputs.notes])
-            done = _record(archive, recipe, around, directory, inputs, console, monitor)
+            done = _record(archive, recipe, around, directory, inputs, judge, monitor)
             return done._replace(directory=directory if keep else None)
     finally:
         if not kept:
@@ -110,7 +104,7 @@ def replay(
 
 
 def _not_started(run: Run, causes: list[str]) -> Replayed:
-    verdict = judge(run.id, None, ending_of(run.record), None, compare_consoles(None, None), {}, causes)
+    verdict = not_judged(run.id, ending_of(run.record), causes)
     return Replayed(verdict, EXIT_CODES[verdict["verdict"]], None)
 
 
@@ -165,7 +159,7 @@ def _record(
     around: Surroundings,
     directory: str,
     inputs: Inputs,
-    recorded_console: Console,
+    judge: Judge,
     monitor: Monitor,
 ) -> Replayed:
     """Run the command as a run of the same archive, with the verdict sealed into it."""
@@ -173,13 +167,7 @@ def _record(
     verdict: dict[str, Any] = {}
 
     def before_seal(finished: Finished) -> dict[str, bytes]:
-        replayed_console = _replayed_console(finished, environ)
-        agreement = compare_consoles(recorded_console, replayed_console)
-        if _is_merged(run.record) != _is_merged(finished.record):
-            agreement = compare_consoles(None, None)
-        ending = ending_of(finished.record)
-        replayed_id, found = finished.record["id"], _differences(run, finished)
-        verdict.update(judge(run.id, replayed_id, ending_of(run.record), ending, agreement, found, around.notes))
+        verdict.update(judge.judged(finished, around.notes, environ))
         return {"verdict.json": encode_verdict(verdict)}
 
     request = RecordRequest(
@@ -210,36 +198,6 @@ def _environ(archive: Archive) -> dict[str, str]:
     environ["GITRUN_ARCHIVE"] = archive.repo.common_dir
     environ["GITRUN_DIR"] = archive.gitrun_dir
     return environ
-
-
-def _differences(run: Run, finished: Finished) -> dict[str, Mapping[str, Any]]:
-    """What differs between the environments and machines of the two runs, by dotted key."""
-    paths = LiveDirectory(os.path.dirname(os.path.dirname(finished.member))).part_paths()
-    found: dict[str, Mapping[str, Any]] = {}
-    for topic in TOPICS:
-        name = f"{topic}.json"
-        mine = decode(Part(path=paths[name]).read()) if name in paths else {}
-        found[topic] = {key: [a, b] for key, a, b in differences(run.value(name) or {}, mine)}
-    return found
-
-
-def _recorded_console(run: Run, read_console: Callable[[Run], Pieces]) -> Console:
-    console = console_of(read_console(run))
-    complete = (run.record.get("coverage") or {}).get("console", "complete") == "complete"
-    return console._replace(is_whole=console.is_whole and complete)
-
-
-def _replayed_console(finished: Finished, environ: Mapping[str, str]) -> Console:
-    """The console as it will be sealed: secrets replaced, as they are in the recorded one."""
-    pieces = read_stream(b"".join(collect(finished.member, redactor(environ))))
-    console = console_of(pieces)
-    complete = (finished.record.get("coverage") or {}).get("console", "complete") == "complete"
-    return console._replace(is_whole=console.is_whole and complete)
-
-
-def _is_merged(record: Mapping[str, Any]) -> bool:
-    """Whether both streams went through one pipe or terminal, where they cannot be told apart."""
-    return bool((record.get("process") or {}).get("merged_streams"))
 
 
 @contextmanager

@@ -84,6 +84,11 @@ def judge(
     }
 
 
+def not_judged(run: str, recorded: Ending, causes: Iterable[str]) -> dict[str, Any]:
+    """The verdict where no program was started: `causes` say why."""
+    return judge(run, None, recorded, None, compare_consoles(None, None), {}, causes)
+
+
 def encode_verdict(verdict: Mapping[str, Any]) -> bytes:
     """The bytes of `verdict.json`."""
     return encode(dict(verdict))
