@@ -83,6 +83,9 @@ class PackageIndex:
             def do_GET(self) -> None:
                 index._answer(self)
 
+            def do_HEAD(self) -> None:
+                index._answer(self)
+
             def log_message(self, *words: Any) -> None:
                 """Tests read `asked`."""
 
@@ -124,7 +127,8 @@ class PackageIndex:
             request.send_header("Content-Type", "text/html")
             request.send_header("Content-Length", str(len(data)))
             request.end_headers()
-            request.wfile.write(data)
+            if request.command != "HEAD":
+                request.wfile.write(data)
         except OSError:
             pass  # a resolver that was killed does not listen any more
 

@@ -26,7 +26,7 @@ from gitrun.model.listing import listed
 
 _ROUNDS = 60
 _LIMIT_S = 600.0
-_UNREACHABLE = re.compile(
+UNREACHABLE = re.compile(
     r"error sending request|client error \(Connect\)|Failed to fetch|dns error|Connection refused|operation timed out"
     r"|NewConnectionError|ConnectTimeoutError|ReadTimeoutError|Network is unreachable|Name or service not known"
     r"|Max retries exceeded|Temporary failure in name resolution|network was disabled"
@@ -102,7 +102,7 @@ def _ask_all(
                 else:
                     packages[pin.name] = package
             return missing
-        if _UNREACHABLE.search(given.err):
+        if UNREACHABLE.search(given.err):
             raise _NoAnswer(_said(given.err))
         refused = _refused(given.err, left)
         missing += [pin.name for pin in refused]

@@ -84,7 +84,7 @@ def store_wheel(bundle: Bundle, session: Session, scratch: str, stop: Callable[[
     import tempfile  # heavy, and most environments have nothing to vendor
 
     with tempfile.TemporaryFile(dir=scratch) as file:
-        _write(bundle, file, stop)
+        write_wheel(bundle, file, stop)
         file.flush()
         os.lseek(file.fileno(), 0, os.SEEK_SET)  # the store reads from where the descriptor is
         content = session.put_file(file.fileno())
@@ -98,7 +98,8 @@ def store_wheel(bundle: Bundle, session: Session, scratch: str, stop: Callable[[
     }
 
 
-def _write(bundle: Bundle, file: IO[bytes], stop: Callable[[], bool]) -> None:
+def write_wheel(bundle: Bundle, file: IO[bytes], stop: Callable[[], bool]) -> None:
+    """Write the wheel to a file; raises NotVendored, and GivenUp when `stop` says so."""
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for entry in bundle.files:
             try:
