@@ -16,7 +16,7 @@ import hashlib
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from gitrun.capture.facts import unwaiting
 from gitrun.capture.imports import MAIN, import_root
@@ -29,9 +29,13 @@ _MOST_NOTES = 5
 
 
 class Elsewhere:
-    """The places outside the worktree that a source knows, after its checkout to `directory`."""
+    """The places outside the worktree that a source knows, after its checkout to `directory`.
 
-    def __init__(self, source: Source, directory: str) -> None:
+    `seen` gives the name under which the program sees one of our paths.
+    """
+
+    def __init__(self, source: Source, directory: str, seen: Callable[[str], str] = str) -> None:
+        self._seen = seen
         self._roots: list[Root] = sorted(
             (root for root in source.roots if root.path.startswith(b"/")), key=lambda root: len(root.path), reverse=True
         )
@@ -46,9 +50,9 @@ class Elsewhere:
         for root in self._roots:
             if path == root.path or path.startswith(root.path + b"/"):
                 copy = os.path.join(self._root_copies, b"%d" % root.n) + path[len(root.path) :]
-                return os.fsdecode(copy) if os.path.lexists(copy) else None
+                return self._seen(os.fsdecode(copy)) if os.path.lexists(copy) else None
         if any(path == each or each.startswith(path + b"/") for each in self.changed):
-            return os.fsdecode(self._copies + path)
+            return self._seen(os.fsdecode(self._copies + path))
         return None
 
     def with_paths(self, variables: dict[str, str]) -> dict[str, str]:
@@ -61,8 +65,8 @@ class Elsewhere:
             for below in root.imported_from
             if not below.startswith(b"/") and b".." not in below.split(b"/")
         ]
-        before = [path for path in map(os.fsdecode, dict.fromkeys(first)) if path not in known]
-        after = [path for path in map(os.fsdecode, dict.fromkeys(self._search())) if path not in known]
+        before = [path for path in map(self._seen, map(os.fsdecode, dict.fromkeys(first))) if path not in known]
+        after = [path for path in map(self._seen, map(os.fsdecode, dict.fromkeys(self._search()))) if path not in known]
         if not before and not after:
             return variables
         return {**variables, "PYTHONPATH": os.pathsep.join([*before, *([own] if own else []), *after])}

@@ -6,6 +6,8 @@ worktree that is not source, such as a data set that Git ignores, is copied into
 copied, so that the program reads the very bytes that were checked, and cannot change the user's. Any other is read
 where the program will read it: in the source, through a link, or at its absolute path.
 
+A checkpoint that a run read and then wrote to is what the run it goes on from had left there.
+
 A different or missing file ends the replay before the program starts: it would answer another question. One that
 was written to while the run went on is no reason: what the run has read is not known, and the verdict says so.
 """
@@ -14,9 +16,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 from gitrun.archive.archive import Archive
+from gitrun.archive.chains import earlier_legs
 from gitrun.archive.entries import Entry
 from gitrun.archive.run import Run
 from gitrun.archive.traces import files_of
@@ -36,12 +39,21 @@ Stored = Callable[[Entry], Iterator[bytes] | None]
 class Inputs:
     """The inputs of one run: its entries, `stored` giving the bytes of one that the archive has.
 
-    `problems` says what is not as it was, one sentence an input, `notes` what is not known of it.
+    `problems` says what is not as it was, one sentence an input, `notes` what is not known of it. `there` holds the
+    paths of those that an earlier leg leaves in the checkout; one that `may_lack` knows is no problem, whatever it is.
     """
 
-    def __init__(self, entries: Iterable[Entry], worktree: str | None, stored: Stored) -> None:
+    def __init__(
+        self,
+        entries: Iterable[Entry],
+        worktree: str | None,
+        stored: Stored,
+        there: Collection[bytes] = (),
+        may_lack: Callable[[Entry], bool] = lambda entry: False,
+    ) -> None:
         self._worktree = None if worktree is None else os.fsencode(worktree)
-        self._inputs = [entry for entry in entries if entry.kind == "input"]
+        self._inputs = [entry for entry in entries if entry.kind == "input" and entry.path not in there]
+        self._may_lack = may_lack
         self._stored = stored
         self._brought: set[bytes] = set()
         self.problems: list[str] = []
@@ -58,6 +70,10 @@ class Inputs:
         """Where the program run in `directory` finds those that the run had declared."""
         declared = [each for each in self._inputs if each.facts.get("evidence", "declared") == "declared"]
         return [os.path.join(directory, os.fsdecode(each.path)) for each in declared if _is_known(each)]
+
+    def outside(self) -> list[str]:
+        """Where those lie that are not below the worktree."""
+        return [os.fsdecode(each.path) for each in self._inputs if not each.is_inside]
 
     def verify(self, directory: str) -> None:
         """Look at every input that was not copied, where the program run in `directory` will find it."""
@@ -112,12 +128,53 @@ class Inputs:
         changed = bool(each.facts.get("overwritten")) and each.facts.get("evidence") != "declared"
         if changed:
             what = f"it was written to while the run went on; {what}"
-        (self.notes if changed else self.problems).append(f"input {os.fsdecode(each.path)}: {what}")
+        (self.notes if changed or self._may_lack(each) else self.problems).append(
+            f"input {os.fsdecode(each.path)}: {what}"
+        )
 
 
-def inputs_of(archive: Archive, run: Run, worktree: str | None) -> Inputs:
+def inputs_of(
+    archive: Archive,
+    run: Run,
+    worktree: str | None,
+    there: Collection[bytes] = (),
+    may_lack: Callable[[Entry], bool] = lambda entry: False,
+) -> Inputs:
     """The inputs of a run in an archive; raises DamagedRecord for lines that no recorder writes, or DamagedStore."""
-    return Inputs(files_of(archive, run), worktree, _Shelves(archive).stored)
+    entries = files_of(archive, run)
+    left = _left_by_legs(archive, run) if any(entry.facts.get("overwritten") for entry in entries) else {}
+    restored = {entry.path: _as_left(entry, left[entry.path]) for entry in entries if _is_rewritten(entry, left)}
+    kept = [entry for entry in entries if entry.kind != "input" or entry.path not in restored]
+    found = Inputs([*kept, *restored.values()], worktree, _Shelves(archive).stored, there, may_lack)
+    for path, entry in restored.items():
+        if path not in there:
+            found.notes.append(
+                f"input {os.fsdecode(path)}: the run wrote to it; what run {entry.produced_by} had left there is used"
+            )
+    return found
+
+
+def _left_by_legs(archive: Archive, run: Run) -> dict[bytes, Entry]:
+    """What the runs that this one goes on from had written, by path: of two the later; the maker is filled in."""
+    left: dict[bytes, Entry] = {}
+    for leg in earlier_legs(archive, run):
+        made = (entry for entry in files_of(archive, leg) if entry.kind == "output" and entry.sha256 is not None)
+        left.update((entry.path, entry._replace(produced_by=leg.id)) for entry in made)
+    return left
+
+
+def _as_left(entry: Entry, found: Entry) -> Entry:
+    """A checkpoint that was read and then written again: what it was is what an earlier leg had left."""
+    facts = {key: value for key, value in entry.facts.items() if key != "overwritten"}
+    return entry._replace(
+        mode=found.mode, size=found.size, sha256=found.sha256, reason=None, produced_by=found.produced_by, facts=facts
+    )
+
+
+def _is_rewritten(entry: Entry, left: Mapping[bytes, Entry]) -> bool:
+    """Whether a run wrote to an input that an earlier leg had left; what was declared was hashed before that."""
+    is_known = entry.facts.get("evidence") == "declared" and entry.sha256 is not None
+    return entry.kind == "input" and bool(entry.facts.get("overwritten")) and not is_known and entry.path in left
 
 
 class _Shelves:

@@ -145,14 +145,20 @@ def outside_plan(source: Source) -> Plan:
 
 
 def fitting(plan: Plan, additions: Iterable[Addition]) -> list[Addition]:
-    """The additions whose place is free: not in the plan already, and not below one of its files or links."""
+    """The additions whose place is free: not in the plan already, and not below one of its files or links.
+
+    Of two that cannot stand beside each other (a link, and a file below a directory of that name) the first is taken.
+    """
     taken = {item.path for item in (*plan.files, *plan.links)} | {entry.path for entry in plan.extra}
     used = taken | parents_of([*taken, *plan.directories]) | set(plan.directories)
     free = []
     for addition in additions:
         check_path(addition.path)
-        if addition.path not in used and not taken & parents_of([addition.path]):
+        above = parents_of([addition.path])
+        if addition.path not in used and not taken & above:
             free.append(addition)
+            taken.add(addition.path)
+            used |= {addition.path, *above}
     return free
 
 

@@ -1,47 +1,62 @@
-"""A replay: a run's command, in its source, with its variables, in its place, recorded as a run of its own.
+"""A replay: a run's command, in its source, its environment, its place, with its variables, recorded as a run.
 
-The replay happens in a checkout below the archive's own directory, so that neither the user's tree
-nor an earlier replay can be seen by the program, and the checkout carries the worktree's own name,
-because programs look at it. Whatever would make the answer worthless (files missing from the
-source, an input that changed, a secret that is not at hand) is found before the program starts,
-and then no program starts: the verdict says why.
+Whatever would make the answer worthless (files missing from the source, an input that changed, an environment that
+cannot be had, a secret that is not at hand) is found before the program starts, and then no program starts: the
+verdict says why. How its surroundings are made is told elsewhere: `stage` and `place` (where it runs), `environments`
+(in what), `inputs` (on what), `surroundings` and `clean` (with which variables); `judging` says what came of it.
 """
 
 from __future__ import annotations
 
-import glob
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from gitrun.archive.entries import Entry
 from gitrun.archive.replayable import replayable
 from gitrun.archive.run import Run
-from gitrun.errors import GitrunError, HostilePath
-from gitrun.files.names import check_path
-from gitrun.files.write import make_dirs
-from gitrun.git.executable import clean_environment
-from gitrun.model.canonical import path_bytes
+from gitrun.archive.traces import files_of
+from gitrun.errors import GitrunError
 from gitrun.model.ids import new_run_id, short
 from gitrun.monitor import SILENT, Monitor
-from gitrun.recording.record import record
-from gitrun.recording.request import Finished, RecordRequest
+from gitrun.replay.carrying import Carried
 from gitrun.replay.checkout import checkout
+from gitrun.replay.clean import cleaned, is_state, state_notes, state_places
+from gitrun.replay.consoles import Pieces
 from gitrun.replay.elsewhere import Elsewhere
+from gitrun.replay.environments import Built, NotRebuilt, rebuild
+from gitrun.replay.environments.outcome import CURRENT, SAME_VERSION
 from gitrun.replay.inputs import Inputs, inputs_of
-from gitrun.replay.isolate import as_snapshot, name_of
-from gitrun.replay.judging import Judge, Pieces
-from gitrun.replay.removal import remove_tree
-from gitrun.replay.source import of_run
-from gitrun.replay.surroundings import Move, Surroundings, interpreter_of, surroundings
-from gitrun.replay.verdict import EXIT_CODES, encode_verdict, ending_of, not_judged
+from gitrun.replay.judging import Judge
+from gitrun.replay.prefix import Goal, PrefixWatch, watch_for
+from gitrun.replay.recipe import Recipe, recipe_of
+from gitrun.replay.repeating import Repeated, repeat
+from gitrun.replay.source import Source, of_run
+from gitrun.replay.stage import Stage
+from gitrun.replay.stdin import Stdin, stdin_of
+from gitrun.replay.surroundings import Machine, Move, Surroundings, as_on, interpreter_of, surroundings, turned
+from gitrun.replay.verdict import Options, ending_of, exit_status, not_judged
 
 if TYPE_CHECKING:
     from gitrun.archive.archive import Archive
 
-INTERRUPTED = 130
-_MAX_CHAIN = 100
+RECORDED = "recorded"
+_OPTIONS = Options()
+
+
+class Wishes(NamedTuple):
+    """How a replay shall be made.
+
+    `env` is `recorded` or `current`; `allow` the least exact environment that will do instead of the recorded one
+    (`same-version`, `current`); `clean` gives the program an empty home; `keep` leaves the checkout where it is.
+    """
+
+    env: str = RECORDED
+    allow: str | None = None
+    clean: bool = False
+    keep: bool = False
 
 
 class Replayed(NamedTuple):
@@ -52,13 +67,14 @@ class Replayed(NamedTuple):
     directory: str | None
 
 
-class Recipe(NamedTuple):
-    """What is repeated: the run that was asked for, and the one its command and place are taken from."""
+class Leg(NamedTuple):
+    """What is special about a replay that is one of several: what it finds, leaves, and adds to its verdict."""
 
-    run: Run
-    first: Run
-    worktree: str | None
-    cwd: str
+    carried: Carried
+    amend: Callable[[dict[str, Any]], None]
+
+
+_WISHES = Wishes()
 
 
 def replay(
@@ -66,10 +82,13 @@ def replay(
     run: Run,
     read_console: Callable[[Run], Pieces],
     *,
-    keep: bool = False,
+    options: Options = _OPTIONS,
+    goal: Goal | None = None,
+    wishes: Wishes = _WISHES,
+    leg: Leg | None = None,
     monitor: Monitor = SILENT,
 ) -> Replayed:
-    """Repeat `run` and judge the repetition; `keep` leaves the checkout where it is.
+    """Repeat `run` and judge the repetition.
 
     Raises GitrunError for a run that is still going on, and what `checkout` and `record` raise.
     """
@@ -77,148 +96,200 @@ def replay(
         raise GitrunError(f"run {run.id} has not ended yet", next=f"gitrun logs -f {short(run.id)}")
     able = replayable(run.record)
     if able["level"] == "no":
-        return _not_started(run, able["because"])
-    recipe = _recipe(archive, run)
-    judge = Judge(run, read_console)
-    parent = os.path.join(archive.gitrun_dir, "replays", new_run_id(time.time(), os.urandom(4)))
-    directory = os.path.join(parent, name_of(recipe.worktree))
-    make_dirs(parent)
-    kept = False
-    try:
-        with _umask(run.record):
-            inputs = inputs_of(archive, run, recipe.worktree)
-            source = of_run(run)
-            checkout(archive, source, directory, monitor, inputs.additions())
-            inputs.verify(directory)
-            around = _surroundings(archive, recipe, directory, Elsewhere(source, directory))
-            lacking = [f"the secret {name} is not in the environment" for name in around.missing_secrets]
-            if inputs.problems or lacking:
-                return _not_started(run, [*inputs.problems, *lacking])
-            kept = keep
-            around = around._replace(notes=[*around.notes, *inputs.notes])
-            done = _record(archive, recipe, around, directory, inputs, judge, monitor)
-            return done._replace(directory=directory if keep else None)
-    finally:
-        if not kept:
-            remove_tree(parent, monitor)
+        return not_started(run, able["because"])
+    recipe = recipe_of(archive, run)
+    judge = Judge(archive, run, read_console, options)
+    watch = None if goal is None else watch_for(run, goal, options)
+    run_id = new_run_id(time.time(), os.urandom(4))
+    with _umask(recipe), Stage(archive, recipe, run_id, monitor) as stage:
+        try:
+            ready = _prepare(archive, recipe, stage, wishes, leg, monitor)
+        except NotRebuilt as problem:
+            told = [f"environment: {problem.message}", *([f"next: {problem.next}"] if problem.next else [])]
+            return not_started(run, told)
+        if isinstance(ready, list):
+            return not_started(run, ready)
+        stage.keep = wishes.keep
+        return _run(archive, recipe, stage, ready, judge, watch, leg, monitor)
 
 
-def _not_started(run: Run, causes: list[str]) -> Replayed:
+def not_started(run: Run, causes: list[str]) -> Replayed:
+    """The answer where the program was not started, and why."""
     verdict = not_judged(run.id, ending_of(run.record), causes)
-    return Replayed(verdict, EXIT_CODES[verdict["verdict"]], None)
+    return Replayed(verdict, exit_status(verdict), None)
 
 
-def _recipe(archive: Archive, run: Run) -> Recipe:
-    """A replay's own place is gone with it, so a replay of a replay starts from what that one repeated."""
-    first = run
-    for _ in range(_MAX_CHAIN):
-        earlier = (first.record.get("links") or {}).get("replay_of")
-        found = archive.run(earlier) if isinstance(earlier, str) else None
-        if found is None or found.is_live or found.source_tree != run.source_tree:
-            break
-        first = found
-    worktree, cwd = first.record.get("worktree"), first.record.get("cwd")
-    return Recipe(run, first, worktree if isinstance(worktree, str) else None, cwd if isinstance(cwd, str) else ".")
+class _Ready(NamedTuple):
+    """All that a command needs to be run again."""
+
+    around: Surroundings
+    inputs: Inputs
+    stdin: Stdin
+    environment: Built | None
 
 
-def workdir_of(directory: str, cwd: str) -> str:
-    """Where the command starts: the recorded place in the checkout, made where Git ignores all that was in it.
+def _prepare(
+    archive: Archive, recipe: Recipe, stage: Stage, wishes: Wishes, leg: Leg | None, monitor: Monitor
+) -> _Ready | list[str]:
+    """Makes the stage ready, or says why nothing can be started; raises NotRebuilt, and what `checkout` raises."""
+    source = of_run(recipe.run)
+    at_place = stage.may_be_at_place()
+    environment = _environment(archive, recipe, stage, source, wishes, at_place, monitor)
+    places = state_places(archive.environ)
+    there = leg.carried.paths if leg is not None else ()
+    inputs = inputs_of(archive, recipe.run, recipe.worktree, there, _lackable(places) if wishes.clean else _none_may)
+    made = checkout(archive, source, stage.directory, monitor, inputs.additions())
+    if leg is not None:
+        leg.carried.bring(stage.directory)
+    inputs.verify(stage.directory)
+    stdin = stdin_of(recipe, stage.directory)
+    if at_place and not stage.take_place(source, made, environment, inputs.outside()):
+        # it was expected, and what was installed to be edited would be looked for there
+        environment = _environment(archive, recipe, stage, source, wishes, False, monitor)
+    around = _surroundings(archive, recipe, stage, source, environment)
+    if wishes.clean:
+        around = around._replace(variables=cleaned(around.variables, stage.scratch))
+    lacking = [f"the secret {name} is not in the environment" for name in around.missing_secrets]
+    if problems := [*inputs.problems, *stdin.problems, *lacking]:
+        return problems
+    state = state_notes(files_of(archive, recipe.run), places, wishes.clean)
+    around = around._replace(notes=[*around.notes, *inputs.notes, *state])
+    return _Ready(around, inputs, stdin, environment)
 
-    Raises HostilePath for a place that is not below `directory`, also by way of a link in the source.
-    """
-    if os.path.isabs(cwd):
-        return os.path.normpath(cwd)
-    if cwd == os.curdir:
-        return directory
-    check_path(path_bytes(cwd))
-    workdir = os.path.join(directory, cwd)
-    if not os.path.realpath(workdir).startswith(os.path.realpath(directory) + os.sep):
-        raise HostilePath(f"the recorded directory {cwd!r} leads out of the checkout")
-    os.makedirs(workdir, exist_ok=True)
-    return workdir
+
+def _none_may(_: Entry) -> bool:
+    return False
 
 
-def _surroundings(archive: Archive, recipe: Recipe, directory: str, elsewhere: Elsewhere) -> Surroundings:
+def _lackable(places: list[str]) -> Callable[[Entry], bool]:
+    return lambda entry: is_state(entry, places)
+
+
+def _environment(
+    archive: Archive,
+    recipe: Recipe,
+    stage: Stage,
+    source: Source,
+    wishes: Wishes,
+    at_place: bool,
+    monitor: Monitor,
+) -> Built | None:
+    """The environment to run in; None for the one that is found here. Raises NotRebuilt."""
+    if wishes.env != RECORDED:
+        return None
+    places = {} if recipe.worktree is None else {recipe.worktree: recipe.worktree if at_place else stage.directory}
+    for root in source.roots:
+        if root.is_outside:
+            path = os.fsdecode(root.path)
+            is_there = at_place and os.path.isdir(path)
+            places[path] = path if is_there else os.path.join(f"{stage.directory}.roots", str(root.n))
+    # A replay is not locked: where it ran in the environment of the run that it repeated, that one's lockfile counts.
+    run = recipe.first if _digest(recipe.first) == _digest(recipe.run) else recipe.run
+    return rebuild(archive, run, allow=wishes.allow, monitor=monitor, places=places)
+
+
+def _digest(run: Run) -> Any:
+    return ((run.record.get("parts") or {}).get("environment.json") or {}).get("sha256")
+
+
+def _surroundings(
+    archive: Archive, recipe: Recipe, stage: Stage, source: Source, environment: Built | None
+) -> Surroundings:
+    """The command and its variables, with what had to be said about them."""
     recorded = (recipe.first.record.get("process") or {}).get("variables") or {}
     more = tuple(archive.settings.get("record.variables"))
-    move = Move(recipe.worktree, directory, elsewhere.place)
+    elsewhere = Elsewhere(source, stage.directory, stage.seen)
+    linked = False
+    if stage.is_at_place:
+        move = Move(None, stage.directory, elsewhere.place)
+    else:
+        linked = stage.link_environment(environment)
+        move = Move(recipe.worktree, stage.directory, elsewhere.place)
     around = surroundings(recipe.first.record["command"], recorded, archive.environ, more, move)
-    variables = elsewhere.with_paths(around.variables)
-    around = around._replace(variables=variables, notes=[*around.notes, *elsewhere.notes()])
-    old_cwd = None if recipe.worktree is None else os.path.join(recipe.worktree, recipe.cwd)
-    program = interpreter_of(around.command, os.path.join(directory, recipe.cwd), old_cwd)
+    variables, told = as_on(recipe.run.record, _there(recipe.run), _here(archive))
+    variables = {**around.variables, **variables, **dict(environment.variables if environment is not None else ())}
+    notes = [*around.notes, *told, *elsewhere.notes(), *stage.notes()]
+    around = around._replace(variables=elsewhere.with_paths(variables), notes=notes)
+    if environment is not None:
+        around = around._replace(notes=[*_told(environment), *around.notes])
+    if environment is not None and environment.directory is not None:
+        interpreter = {name: move.word(text) for name, text in recipe.interpreter.items() if isinstance(text, str)}
+        seen = stage.seen(environment.directory)
+        directory = interpreter.get("prefix", seen) if linked else seen
+        return turned(around, interpreter, directory, recipe.old_cwd)
+    if stage.is_at_place:
+        return around
+    program = interpreter_of(around.command, os.path.join(stage.directory, recipe.cwd), recipe.old_cwd)
     if program is None:
         return around
     note = f"{around.command[0]} is not part of the source; {program} was run"
     return around._replace(command=[program, *around.command[1:]], notes=[*around.notes, note])
 
 
-def _record(
+def _told(environment: Built) -> list[str]:
+    """What a verdict says of the environment: what it is less than the recorded one."""
+    is_less = environment.level in (SAME_VERSION, CURRENT)
+    words = {SAME_VERSION: "the same versions, not the same build", CURRENT: "the one that is found here"}
+    return [*([f"environment: {words[environment.level]}"] if is_less else []), *environment.notes]
+
+
+def _there(run: Run) -> Machine:
+    relevant = (run.value("hardware.json") or {}).get("relevant") or {}
+    zone = (run.record.get("process") or {}).get("timezone")
+    return _machine(relevant, zone)
+
+
+def _here(archive: Archive) -> Machine:
+    from gitrun.capture.hardware import capture_hardware
+    from gitrun.capture.process import timezone
+
+    relevant = capture_hardware(environ=archive.environ).value.get("relevant") or {}
+    return _machine(relevant, timezone({}))
+
+
+def _machine(relevant: dict[str, Any], zone: Any) -> Machine:
+    cores, quota = relevant.get("usable_cores"), relevant.get("cpu_quota_cores")
+    return Machine(
+        cores if type(cores) is int else None,
+        float(quota) if isinstance(quota, (int, float)) else None,
+        zone if isinstance(zone, str) else None,
+    )
+
+
+def _run(
     archive: Archive,
     recipe: Recipe,
-    around: Surroundings,
-    directory: str,
-    inputs: Inputs,
+    stage: Stage,
+    ready: _Ready,
     judge: Judge,
+    watch: PrefixWatch | None,
+    leg: Leg | None,
     monitor: Monitor,
 ) -> Replayed:
-    """Run the command as a run of the same archive, with the verdict sealed into it."""
-    run, environ = recipe.run, _environ(archive)
-    verdict: dict[str, Any] = {}
-
-    def before_seal(finished: Finished) -> dict[str, bytes]:
-        verdict.update(judge.judged(finished, around.notes, environ))
-        return {"verdict.json": encode_verdict(verdict)}
-
-    request = RecordRequest(
-        [os.fsencode(word) for word in around.command],
-        name=None,
-        inputs=tuple(os.fsencode(glob.escape(path)) for path in inputs.paths(directory)),
-        links={"replay_of": run.id},
-        settings={"record.on_problem": "stop"},
-        workdir=workdir_of(directory, recipe.cwd),
-        source=as_snapshot(archive, of_run(run), run.snapshot),
-        variables=around.variables,
-        terminal_mode=(run.record.get("process") or {}).get("terminal_mode"),
-        before_seal=before_seal,
+    done: Repeated = repeat(
+        archive,
+        recipe,
+        stage,
+        ready.around,
+        ready.inputs,
+        ready.stdin,
+        judge,
+        watch,
+        None if leg is None else leg.amend,
+        monitor,
     )
-    with _standing_in(directory):
-        done = record(request, environ, monitor)
-    if done.failure:
-        monitor.warn("W035", done.failure)
-    if not verdict:
-        raise GitrunError(f"the replay {done.run_id} has no verdict: {done.problem}", next="gitrun recover")
-    interrupted = done.status == "interrupted"
-    return Replayed(verdict, INTERRUPTED if interrupted else EXIT_CODES[verdict["verdict"]], None)
-
-
-def _environ(archive: Archive) -> dict[str, str]:
-    """The recorder's own environment: the archive is this one, wherever the recorder stands."""
-    environ = clean_environment(archive.environ)
-    environ["GITRUN_ARCHIVE"] = archive.repo.common_dir
-    environ["GITRUN_DIR"] = archive.gitrun_dir
-    return environ
+    if leg is not None:
+        leg.carried.take(archive, stage, done.run_id)
+    return Replayed(done.verdict, done.exit_code, stage.directory if stage.keep else None)
 
 
 @contextmanager
-def _umask(record: Mapping[str, Any]) -> Iterator[None]:
+def _umask(recipe: Recipe) -> Iterator[None]:
     """The recorded umask, for the files of the checkout and for the command."""
-    recorded = (record.get("process") or {}).get("umask")
+    recorded = recipe.process.get("umask")
     own = os.umask(0o022)
     os.umask(int(recorded, 8) & 0o777 if isinstance(recorded, str) else own)
     try:
         yield
     finally:
         os.umask(own)
-
-
-@contextmanager
-def _standing_in(directory: str) -> Iterator[None]:
-    """The checkout as the current directory, so that the recorder takes it for the worktree."""
-    own = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    os.chdir(directory)
-    try:
-        yield
-    finally:
-        os.fchdir(own)
-        os.close(own)

@@ -25,27 +25,30 @@ from gitrun.git.trees import DIRECTORY, GITLINK, TreeEntry, read_tree, tree_chan
 from gitrun.replay.difference import Difference, differences
 from gitrun.store.blobs import BlobStore
 
-TOPICS = ("config", "environment", "hardware")
+_PARTS = ("config", "environment", "hardware")
+TOPICS = (*_PARTS, "seeds")
 
 
 class Side(NamedTuple):
-    """What is compared: a tree in `repo`, files beside it by path, and values by topic where there are any."""
+    """What is compared: a tree in `repo`, files beside it by path, values by topic where there are any, and the run."""
 
     label: str
     repo: Repository
     tree: str | None
     beside: dict[str, str]
     values: dict[str, Any]
+    run: Run | None = None
 
 
 def side_of_run(archive: Archive, run: Run) -> Side:
     """A run as a side; raises DamagedRecord or NewerFormat."""
-    values: dict[str, Any] = {topic: content(run.value(f"{topic}.json")) for topic in TOPICS}
+    values: dict[str, Any] = {topic: content(run.value(f"{topic}.json")) for topic in _PARTS}
     config, environment, extra = values["config"], values["environment"], run.value("extra.jsonl") or []
     try:
         values["config"] = {**(config.get("values") or {}), "(arguments)": config.get("positional") or None}
         values["environment"] = {**environment, "distributions": _versions(environment.get("distributions"))}
-        return Side(f"run {run.id}", archive.repo, run.source_tree, _beside(extra), values)
+        values["seeds"] = run.record.get("seeds") or {}
+        return Side(f"run {run.id}", archive.repo, run.source_tree, _beside(extra), values, run)
     except (KeyError, TypeError, AttributeError) as problem:
         what = f"a part of its record is not what it should be: {problem!r}"
         raise DamagedRecord(f"run {run.id} is damaged: {what}", next="git fsck") from problem

@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gitrun.capture.variables import replay_variables
 
@@ -108,3 +108,71 @@ def interpreter_of(command: list[str], cwd: str, recorded_cwd: str | None) -> st
     old = os.path.normpath(os.path.join(recorded_cwd, program))
     environment = os.path.dirname(os.path.dirname(old))
     return old if os.path.isfile(os.path.join(environment, "pyvenv.cfg")) and os.access(old, os.X_OK) else None
+
+
+def turned(around: Surroundings, recorded: Mapping[str, Any], directory: str, cwd: str | None) -> Surroundings:
+    """The same with the built environment in `directory` in the place of the recorded one.
+
+    `recorded` is `run.json.interpreter`, `cwd` where the command had started. The program's own word is turned, and
+    PATH; the built programs come first where the recorded environment was on no PATH (a shim had found it).
+    """
+    prefix, executable = (str(recorded.get(name) or "") for name in ("prefix", "executable"))
+    scripts, built = os.path.join(prefix, "bin"), os.path.join(directory, "bin")
+    command, notes = list(around.command), list(around.notes)
+    word = command[0] if os.path.isabs(command[0]) or cwd is None else os.path.normpath(os.path.join(cwd, command[0]))
+    if "/" in command[0]:
+        name = os.path.basename(word)
+        if os.path.dirname(word) == scripts:
+            if built != scripts and os.path.lexists(os.path.join(built, name)):
+                command[0] = os.path.join(built, name)
+        elif word in (executable, str(recorded.get("real"))):
+            command[0] = os.path.join(built, "python")
+    if command[0] != around.command[0]:
+        notes.append(f"{around.command[0]} was turned to {command[0]}")
+    path = around.variables.get("PATH", os.defpath).split(":")
+    turned_path = [built if part == scripts else part for part in path]
+    if built not in turned_path and "/" not in command[0]:
+        turned_path.insert(0, built)
+    variables = {**around.variables, "PATH": ":".join(turned_path)}
+    if directory != prefix and built in turned_path:
+        variables["VIRTUAL_ENV"] = directory
+    return around._replace(command=command, variables=variables, notes=notes)
+
+
+class Machine(NamedTuple):
+    """What a process gets of a machine when nobody says how many threads it may use, and the zone it is in."""
+
+    usable_cores: int | None
+    quota_cores: float | None
+    timezone: str | None
+
+
+_THREADS = (  # a variable, and which of the observed counts it sets
+    ("OMP_NUM_THREADS", ("omp", "torch_intra")),
+    ("OPENBLAS_NUM_THREADS", ("openblas",)),
+    ("MKL_NUM_THREADS", ("mkl",)),
+)
+
+
+def as_on(record: Mapping[str, Any], there: Machine, here: Machine) -> tuple[dict[str, str], list[str]]:
+    """Variables that make up for a machine with other cores, or another time zone, and a note for each.
+
+    They are not set where both machines give the same by themselves: a program may look whether they are.
+    """
+    process = record.get("process") or {}
+    recorded = process.get("variables") or {}
+    found: dict[str, str] = {}
+    notes: list[str] = []
+    if (there.usable_cores, there.quota_cores) != (here.usable_cores, here.quota_cores):
+        processes = (process.get("observed") or {}).get("processes") or [{}]
+        threads = (processes[0].get("numerics") or {}).get("threads") or {}
+        for name, kinds in _THREADS:
+            counts = [threads[kind] for kind in kinds if type(threads.get(kind)) is int and threads[kind] > 0]
+            if counts and name not in recorded:
+                count = counts[0]
+                found[name] = str(count)
+                notes.append(f"{name}={count} was set: the run used that many threads, on {there.usable_cores} core(s)")
+    if there.timezone and there.timezone != here.timezone and "TZ" not in recorded:
+        found["TZ"] = there.timezone
+        notes.append(f"TZ={there.timezone} was set: the run had that time zone")
+    return found, notes

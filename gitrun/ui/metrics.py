@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from gitrun.archive.harmless import harmless
-from gitrun.ui.plot import plot, sparkline
+from gitrun.ui.plot import overlay, plot, sparkline
 from gitrun.ui.table import Cell, print_table
 from gitrun.ui.terminal import Screen
 
@@ -20,6 +20,10 @@ _TITLES = ("METRIC", "LAST", "STEP", "MIN", "MAX", "POINTS", "CURVE")
 _LONGEST_NAME = 60
 ON_PAGE = 12  # of the page of a run
 _WIDTH, _HEIGHT = 72, 12
+_COLOURS = ("cyan", "yellow", "magenta", "green", "blue", "red")
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+MOST_CURVES = len(_LETTERS)
+_BRAILLE = 0x2800
 _MARGIN = 16
 
 
@@ -79,15 +83,52 @@ def print_plots(screen: Screen, table: pa.Table) -> None:
     """A curve of each metric."""
     plain = not draws_blocks(screen)
     width = max(10, min(_WIDTH, screen.width - _MARGIN))
-    summaries = summaries_of(table)
     for place, (name, part) in enumerate(each_metric(table)):
-        one = summaries[name]
         if place:
             screen.line()
-        ends = f"last {number(one['last'])}, min {number(one['min'])}, max {number(one['max'])}"
-        screen.line(f"{screen.style(harmless(name, _LONGEST_NAME), 'bold')}  {ends}, {one['count']:,} points")
+        screen.line(f"{screen.style(harmless(name, _LONGEST_NAME), 'bold')}  {_ends(part)}")
         for line in plot(_buckets(part, width if plain else 2 * width), width, _HEIGHT, plain):
             screen.line(line)
+
+
+def print_overlay(screen: Screen, table: pa.Table, labels: Mapping[str, str]) -> None:
+    """The curves that several runs have of each metric, over the same axes; `labels` says what a run is, by its id.
+
+    `table` has a column `run`. Where there are colours for all, each curve has one of its own, else a letter.
+    """
+    import pyarrow.compute as pc
+
+    runs = list(labels)[:MOST_CURVES]
+    in_colour = screen.colour and len(runs) <= len(_COLOURS) and draws_blocks(screen)
+    width = max(10, min(_WIDTH, screen.width - _MARGIN))
+    for place, name in enumerate(sorted(table["name"].unique().to_pylist())):
+        of_name = table.filter(pc.equal(table["name"], name))
+        parts = {run: of_name.filter(pc.equal(of_name["run"], run)).drop_columns(["run"]) for run in runs}
+        curves = [_buckets(parts[run], 2 * width if in_colour else width) for run in runs]
+        if place:
+            screen.line()
+        screen.line(screen.style(harmless(name, _LONGEST_NAME), "bold"))
+        for line in overlay(curves, width, _HEIGHT, not in_colour, lambda n, dots: _mark(screen, in_colour, n, dots)):
+            screen.line(line)
+        for number_, run in enumerate(runs):
+            if parts[run].num_rows:
+                screen.line(f"  {_legend(screen, in_colour, number_)} {labels[run]}  {_ends(parts[run])}")
+
+
+def _mark(screen: Screen, in_colour: bool, number_: int, dots: int) -> str:
+    return screen.style(chr(_BRAILLE + dots), _COLOURS[number_]) if in_colour else _LETTERS[number_]
+
+
+def _legend(screen: Screen, in_colour: bool, number_: int) -> str:
+    return screen.style("━", _COLOURS[number_]) if in_colour else _LETTERS[number_]
+
+
+def _ends(points: pa.Table) -> str:
+    """The last, least and largest value of a curve, in words."""
+    from gitrun.model.metric_tables import summarise
+
+    one = summarise(points)
+    return f"last {number(one['last'])}, min {number(one['min'])}, max {number(one['max'])}, {one['count']:,} points"
 
 
 def number(value: Any) -> str:

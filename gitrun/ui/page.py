@@ -29,10 +29,13 @@ def print_page(
     places: dict[str, Any],
     children: list[str] | None = None,
     curves: dict[str, str] | None = None,
+    system_curves: dict[str, str] | None = None,
+    proof: str = "",
 ) -> None:
     """Print a run as `to_json` gives it.
 
-    `places` is where its parts are (for sizes), `children` the runs inside it, `curves` sparklines by metric.
+    `places` is where its parts are (for sizes), `children` the runs inside it, `curves` sparklines by metric,
+    `system_curves` by system series, `proof` what its replays say together.
     """
     status = screen.style(run["status"], STATUS_STYLE.get(run["status"]))
     screen.line(f"{screen.style('run ' + run['id'], 'bold')}  {status}{exit_words(run['exit'])}")
@@ -43,9 +46,10 @@ def print_page(
         ("environment", _environment(run["environment"], run["lock"])),
         ("hardware", machine_lines(run["hardware"], run["members"], run["process"])),
         ("metrics", metric_lines(run["metrics"], run["summary"], curves or {}, run["id"])),
-        ("system", system_lines(run["system"])),
+        ("system", system_lines(run["system"], system_curves)),
         ("output", _output(run, places)),
         ("links", _links(run["links"], children or [])),
+        ("replays", _replays(run, proof)),
         ("legs", _legs(run.get("legs") or [])),
         ("coverage", _coverage(run["replayable"], run["coverage"])),
     )
@@ -142,6 +146,21 @@ def _environment(environment: dict[str, Any], lock: dict[str, Any]) -> Lines:
 def _links(links: dict[str, Any], children: list[str]) -> Lines:
     yield from ((name.replace("_", " "), str(link)) for name, link in links.items() if link)
     yield from _paths("children", children)
+
+
+def _replays(run: dict[str, Any], proof: str) -> Lines:
+    """What is claimed of it, and what its replays say."""
+    yield from _paths("claims", run["claims"])
+    if proof:
+        yield "", proof
+    for replay in run.get("replays") or []:
+        where = f" on {replay['host']}" if replay["host"] else ""
+        said = replay["verdict"] or f"no verdict ({replay['status']})"
+        prefix = replay["prefix"] or {}
+        of = f" of the first {prefix.get('points_compared')} of {prefix.get('of')} points" if prefix else ""
+        held = [claim.get("held") for claim in replay["claims"]]
+        claims = f", {held.count(True)} of {plural(len(held), 'claim')} held" if held else ""
+        yield replay["id"][-6:], f"{local_time(replay['started_at'])}{where}: {said}{of}{claims}"
 
 
 def _legs(legs: list[dict[str, Any]]) -> Lines:

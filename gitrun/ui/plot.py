@@ -7,7 +7,7 @@ its least to its largest value: a peak of one point is still seen.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -42,27 +42,57 @@ def plot(buckets: Sequence[Bucket], width: int, height: int, plain: bool = False
 
     A plot of braille has room for `2 * width` buckets, a plain one for `width`.
     """
+    return overlay([buckets], width, height, plain, lambda _, dots: "*" if plain else chr(_BRAILLE + dots))
+
+
+def overlay(
+    curves: Sequence[Sequence[Bucket]], width: int, height: int, plain: bool, draw: Callable[[int, int], str]
+) -> list[str]:
+    """As `plot`, several curves over the same axes.
+
+    `draw` makes a character of the number of a curve and of its dots there; where curves meet the first one is seen.
+    """
     ends = [
-        value for bucket in buckets for value in (bucket.min, bucket.max) if value is not None and math.isfinite(value)
+        value
+        for buckets in curves
+        for bucket in buckets
+        for value in (bucket.min, bucket.max)
+        if value is not None and math.isfinite(value)
     ]
     if not ends:
         return ["(no number that could be drawn)"]
     low, high = min(ends), max(ends)
-    across, up = (1, 1) if plain else (2, 4)
-    first, last = buckets[0].step, buckets[-1].last_step
-    canvas = [[0] * width for _ in range(height)]
-    for bucket in buckets:
-        column = round(_part(bucket.step, first, last) * (width * across - 1))
-        for row in _rows(bucket, low, high, height * up):
-            dot = 1 if plain else _DOTS[column % across][row % up]
-            canvas[row // up][column // across] |= dot
+    first = min(buckets[0].step for buckets in curves if buckets)
+    last = max(buckets[-1].last_step for buckets in curves if buckets)
+    canvas = [[" "] * width for _ in range(height)]
+    for number, buckets in reversed(list(enumerate(curves))):
+        for (row, column), dots in _dots(buckets, (first, last), (low, high), (width, height), plain).items():
+            canvas[row][column] = draw(number, dots)
     labels = {0: f"{high:.6g}", height - 1: f"{low:.6g}"}
     margin = max(map(len, labels.values()))
     bar, corner, line = ("|", "+", "-") if plain else ("│", "└", "─")
-    lines = [f"{labels.get(n, '').rjust(margin)} {bar}{_text(row, plain)}".rstrip() for n, row in enumerate(canvas)]
+    lines = [f"{labels.get(n, '').rjust(margin)} {bar}{''.join(row)}".rstrip() for n, row in enumerate(canvas)]
     lines.append(f"{' ' * margin} {corner}{line * width}")
     room = max(len(str(last)) + 1, width - len(str(first)))
     return [*lines, f"{' ' * (margin + 2)}{first}{str(last).rjust(room)}"]
+
+
+def _dots(
+    buckets: Sequence[Bucket],
+    steps: tuple[int, int],
+    values: tuple[float, float],
+    size: tuple[int, int],
+    plain: bool,
+) -> dict[tuple[int, int], int]:
+    """The dots of a curve in each character that it passes, by row and column."""
+    across, up = (1, 1) if plain else (2, 4)
+    found: dict[tuple[int, int], int] = {}
+    for bucket in buckets:
+        column = round(_part(bucket.step, *steps) * (size[0] * across - 1))
+        for row in _rows(bucket, *values, size[1] * up):
+            place = row // up, column // across
+            found[place] = found.get(place, 0) | (1 if plain else _DOTS[column % across][row % up])
+    return found
 
 
 def _rows(bucket: Bucket, low: float, high: float, rows: int) -> range:
@@ -79,7 +109,3 @@ def _part(value: float, low: float, high: float) -> float:
         return 0.5
     half = high / 2 - low / 2  # the difference itself may be beyond the largest float
     return min(1.0, max(0.0, (value / 2 - low / 2) / half))
-
-
-def _text(row: list[int], plain: bool) -> str:
-    return "".join((" *"[dots] if plain else chr(_BRAILLE + dots)) if dots else " " for dots in row)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from gitrun.ui.words import size
@@ -15,18 +15,20 @@ _GPU = re.compile("gpu/([0-9]+)/(.+)")
 _MOST_GPUS = 16
 
 
-def system_lines(system: dict[str, Any]) -> Lines:
-    """Each series in words, as (label, text)."""
+def system_lines(system: dict[str, Any], curves: Mapping[str, str] | None = None) -> Lines:
+    """Each series in words, as (label, text), with its sparkline where there are such by name."""
+    drawn = curves or {}
     for name, label, words in SERIES:
         if (text := _words(system.get(name), words)) is not None:
-            yield label, text
+            yield label, f"{text}  {drawn.get(name, '')}".rstrip()
     gpus: dict[int, dict[str, Any]] = {}
     for name, found in system.items():
         if match := _GPU.fullmatch(name):
             gpus.setdefault(int(match[1]), {})[match[2]] = found
     for number in sorted(gpus)[:_MOST_GPUS]:
         parts = [_words(gpus[number].get(name), words) for name, words in GPU_SERIES]
-        yield f"gpu {number}", "; ".join(part for part in parts if part)
+        text = "; ".join(part for part in parts if part)
+        yield f"gpu {number}", f"{text}  {drawn.get(f'gpu/{number}/busy', '')}".rstrip()
 
 
 def gpu_words(values: dict[str, float]) -> str:

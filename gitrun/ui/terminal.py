@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import sys
 from collections.abc import Mapping
 from typing import BinaryIO, TextIO
 
 # Everything but line ends, tabs and the colours Git itself writes.
 _UNSAFE_IN_PATCH = re.compile(rb"[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f]|\x1b(?!\[[0-9;]*m)")
-_STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
+_STYLES = {
+    "bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34", "magenta": "35", "cyan": "36",
+}  # fmt: skip
 
 STATUS_STYLE = {
     "completed": "green",
@@ -39,7 +40,11 @@ class Screen:
     @property
     def width(self) -> int:
         """Columns of the terminal; unlimited in a pipe."""
-        return shutil.get_terminal_size().columns if self.is_terminal else sys.maxsize
+        if not self.is_terminal:
+            return sys.maxsize
+        import shutil  # with all that it compresses by: a list in a pipe needs none of it
+
+        return shutil.get_terminal_size().columns
 
     def style(self, text: str, style: str | None) -> str:
         """`text` in a style of the table, plain where there are no colours."""

@@ -1,13 +1,13 @@
 """A run while it runs: its metrics, the machine, the end of its console, as a page that is drawn again and again.
 
-A look reads what was written since the last one, and of a metric with a million points keeps as many as a sparkline
-shows. So watching costs the same after a week as in the first minute.
+A look reads what was written since the last one, and keeps of it as much as is shown. So watching costs the same after
+a week as in the first minute.
 """
 
 from __future__ import annotations
 
+import os
 import re
-from array import array
 from collections import deque
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -15,81 +15,24 @@ from typing import Any, NamedTuple
 from gitrun.archive.harmless import harmless
 from gitrun.archive.live_view import LiveRun
 from gitrun.archive.message import command_line
-from gitrun.capture.series import Points
+from gitrun.child.frames import METRICS, SYSTEM
 from gitrun.model.times import parse_iso
 from gitrun.recording.live import LiveDirectory
-from gitrun.recording.sampling import PREFIX
 from gitrun.ui.console import SpoolReader
 from gitrun.ui.frames import Collapser
 from gitrun.ui.metrics import number
 from gitrun.ui.plot import sparkline
+from gitrun.ui.series import Trace, Traces
 from gitrun.ui.system import SERIES, gpu_words
 from gitrun.ui.table import columns, shorten
 from gitrun.ui.terminal import STATUS_STYLE, Screen
 from gitrun.ui.words import duration
 
-_SPARKS = 24
 _METRICS = 12
+_MEMBERS = 16
 _LINES = 200  # of the console, that are remembered
 _LABEL = 14
-_GPU = re.compile("gpu/([0-9]+)/.+")
-
-
-class Span(NamedTuple):
-    """The last value of a part of a series."""
-
-    last: float
-
-
-class Trace:
-    """A series of any length in as many values as a sparkline shows: every second one goes when they are too many."""
-
-    def __init__(self) -> None:
-        self.last = 0.0
-        self.step = 0
-        self._stride = 1
-        self._seen = 0
-        self._values: list[float] = []
-
-    def add(self, steps: array[int], values: array[float]) -> None:
-        """Takes further points, in their order."""
-        self.last, self.step = values[-1], steps[-1]
-        self._values += values[-self._seen % self._stride :: self._stride]
-        self._seen += len(values)
-        while len(self._values) > 4 * _SPARKS:
-            self._values = self._values[::2]
-            self._stride *= 2
-
-    def spans(self) -> list[Span]:
-        """What a sparkline draws."""
-        kept = self._values
-        width = max(1, -(-len(kept) // _SPARKS))
-        return [Span(kept[min(n + width, len(kept)) - 1]) for n in range(0, len(kept), width)]
-
-
-class Traces:
-    """The series in the journals of some directories; `read` takes what is new. Of several ranks the first is shown."""
-
-    def __init__(self, members: list[str], prefix: str) -> None:
-        self._points = Points(members, prefix)
-        self._ranks: dict[str, int] = {}
-        self.by_name: dict[str, Trace] = {}
-
-    def read(self) -> None:
-        """Takes the points that were written since the last look."""
-        for group in self._points.read().groups:
-            step_pieces, _, *value_pieces = group.columns
-            steps, rank = array("q", b"".join(step_pieces)), -1 if group.rank is None else group.rank
-            for name, pieces in zip(group.names, value_pieces, strict=True):
-                values = array("d", b"".join(pieces))
-                known = self._ranks.get(name, rank)
-                if rank < known or name not in self.by_name:
-                    self.by_name[name], known = Trace(), rank
-                self._ranks[name] = known
-                if rank == known and values:
-                    self.by_name[name].add(steps, values)
-            for pieces in group.columns:
-                pieces.clear()
+_GPU = re.compile("gpu/([0-9]+)/(.+)")
 
 
 class Fields(NamedTuple):
@@ -100,44 +43,99 @@ class Fields(NamedTuple):
     spark: str
 
 
-class Watched:
-    """A live run; `look` takes what is new, `page` and `line` show it."""
+class Member:
+    """One member of a live run: its console, what it takes of the machine, and whether it has ended."""
 
-    def __init__(self, run: LiveRun, plain: bool) -> None:
-        self._run = run
-        self._plain = plain
-        members = LiveDirectory(run.directory).members()
-        self._metrics = Traces(members, "metrics-")
-        self._system = Traces(members[:1], PREFIX)
-        self._spool = SpoolReader(members[0] if members else run.directory)
+    def __init__(self, n: int, directory: str) -> None:
+        self.n = n
+        self.lines: deque[str] = deque(maxlen=_LINES)
+        self._directory = directory
+        self._system = Traces([directory], SYSTEM)
+        self._spool = SpoolReader(directory)
         self._collapser = Collapser(redraw=False)
         self._rest = b""
-        self._lines: deque[str] = deque(maxlen=_LINES)
 
-    def look(self) -> None:
-        """Takes what was written since the last look."""
-        self._metrics.read()
+    @property
+    def has_left(self) -> bool:
+        """Whether it has ended and others go on."""
+        return os.path.lexists(os.path.join(self._directory, "left"))
+
+    @property
+    def series(self) -> dict[str, Trace]:
+        """The system series by name."""
+        return self._system.by_name
+
+    def look(self) -> list[str]:
+        """Takes what was written since the last look; the lines of its console among that."""
         self._system.read()
+        found: list[str] = []
         for stream, _, data in self._spool.fresh():
             if stream:
                 *lines, self._rest = (self._rest + self._collapser.feed(data)).split(b"\n")
-                self._lines.extend(harmless(line.decode("utf-8", "replace")) for line in lines)
+                found += (harmless(line.decode("utf-8", "replace")) for line in lines)
+        self.lines.extend(found)
+        return found
+
+    def close(self) -> None:
+        """Lets go of the files."""
+        self._spool.close()
+
+
+class Watched:
+    """A live run; `look` takes what is new, `page` and `line` show it.
+
+    Of several members each has a line of its own, lines of the console begin with their numbers, and what they take of
+    the machine is added up; with `only` there is nothing but the member of that number, and the metrics of all.
+    """
+
+    def __init__(self, run: LiveRun, plain: bool, only: int | None = None) -> None:
+        self._run = run
+        self._plain = plain
+        self._only = only
+        self._metrics = Traces([], METRICS)
+        self._members: dict[int, Member] = {}
+        self._others: set[int] = set()
+        self._lines: deque[str] = deque(maxlen=_LINES)
+
+    def look(self) -> None:
+        """Takes what was written since the last look, and the members that have come since."""
+        live = LiveDirectory(self._run.directory)
+        for n in live.numbers():
+            if n not in self._members and n not in self._others:
+                self._metrics.add(live.of(n).member)
+                if self._only in (None, n):
+                    self._members[n] = Member(n, live.of(n).member)
+                else:
+                    self._others.add(n)
+        self._metrics.read()
+        for n, member in self._members.items():
+            before = f"{n}| " if self._has_several else ""
+            self._lines.extend(before + line for line in member.look())
+
+    @property
+    def _has_several(self) -> bool:
+        return len(self._members) > 1
 
     def page(self, screen: Screen, height: int, now_ns: int) -> list[str]:
         """The page, in lines that fit."""
-        record = self._run.record
+        record = self._run.draft
         width = min(screen.width, 1000)
         status = screen.style("running", STATUS_STYLE["running"])
         head = f"run {self._run.id}  "
         lines = [screen.style(head, "bold") + status + f" for {duration(self._age_s(now_ns))}{_name(record)}"]
         lines.append(shorten(f"  {harmless(command_line(record['command']), 2000)}", width))
-        for title, fields in (("metrics", self.metrics()), ("system", self.system())):
-            shown = fields[: _METRICS if title == "metrics" else None]
+        for title, fields, most in (
+            ("metrics", self.metrics(), _METRICS),
+            ("members", self.members(), _MEMBERS),
+            ("system", self.system(), None),
+        ):
+            shown = fields[:most]
             if shown:
                 lines.append(screen.style(title, "bold"))
                 lines += [_row(screen, field, width) for field in shown]
             if len(fields) > len(shown):
-                lines.append(f"  … and {len(fields) - len(shown):,} more: gitrun metrics {self._run.id[-6:]}")
+                hint = f": gitrun metrics {self._run.id[-6:]}" if title == "metrics" else ""
+                lines.append(f"  … and {len(fields) - len(shown):,} more{hint}")
         room = height - len(lines) - 2
         if self._lines and room > 0:
             lines.append(screen.style("console", "bold"))
@@ -148,11 +146,15 @@ class Watched:
         """The same in a few words: status, age, metrics, system, the last line of the console."""
         metrics = " ".join(f"{field.label}={field.value.split(' ')[0]}" for field in self.metrics()[:_METRICS])
         system = ", ".join(f"{field.label} {field.value}" for field in self.system())
-        return ["running", duration(self._age_s(now_ns)), metrics, system, self._lines[-1] if self._lines else ""]
+        left = sum(member.has_left for member in self._members.values())
+        count = len(self._members)
+        status = f"running ({count - left} of {count} members)" if self._has_several else "running"
+        return [status, duration(self._age_s(now_ns)), metrics, system, self._lines[-1] if self._lines else ""]
 
     def close(self) -> None:
         """Lets go of the files."""
-        self._spool.close()
+        for member in self._members.values():
+            member.close()
 
     def metrics(self) -> list[Fields]:
         """The metrics that were logged last come last, as their program named them."""
@@ -161,26 +163,48 @@ class Watched:
             for name, trace in self._metrics.by_name.items()
         ]
 
+    def members(self) -> list[Fields]:
+        """What each of several members takes of the machine now, those that have ended last."""
+        if not self._has_several:
+            return []
+        rows = []
+        for member in sorted(self._members.values(), key=lambda one: (one.has_left, one.n)):
+            cpu = member.series.get(SERIES[0][0])
+            said = [words(member.series[name].last) for name, _, words in SERIES[:2] if name in member.series]
+            said += [f"gpu {n} {gpu_words(values)}" for n, values in _devices(member.series).items()]
+            text = "has ended" if member.has_left else ", ".join(said)
+            rows.append(Fields(f"member {member.n}", text, "" if cpu is None or member.has_left else self._spark(cpu)))
+        return rows
+
     def system(self) -> list[Fields]:
-        """What the run takes of the machine now."""
-        found = self._system.by_name
-        rows = [
-            Fields(label, words(found[name].last), self._spark(found[name]))
-            for name, label, words in SERIES
-            if name in found
-        ]
-        numbers = sorted({int(match[1]) for name in found if (match := _GPU.fullmatch(name))})
-        for n in numbers:
-            values = {name.split("/", 2)[2]: one.last for name, one in found.items() if name.startswith(f"gpu/{n}/")}
-            busy = found.get(f"gpu/{n}/busy")
-            rows.append(Fields(f"gpu {n}", gpu_words(values), "" if busy is None else self._spark(busy)))
+        """What the run takes of the machine now, all members together."""
+        running = [member.series for member in self._members.values() if not member.has_left]
+        rows = []
+        for name, label, words in SERIES:
+            traces = [series[name] for series in running if name in series]
+            if traces:
+                spark = self._spark(traces[0]) if not self._has_several else ""
+                rows.append(Fields(label, words(sum(trace.last for trace in traces)), spark))
+        for series in running if not self._has_several else ():
+            for n, values in _devices(series).items():
+                busy = series.get(f"gpu/{n}/busy")
+                rows.append(Fields(f"gpu {n}", gpu_words(values), "" if busy is None else self._spark(busy)))
         return rows
 
     def _spark(self, trace: Trace) -> str:
         return sparkline(trace.spans(), self._plain)
 
     def _age_s(self, now_ns: int) -> float:
-        return max(0.0, (now_ns - parse_iso(self._run.record["started_at"])) / 1e9)
+        return max(0.0, (now_ns - parse_iso(self._run.draft["started_at"])) / 1e9)
+
+
+def _devices(series: dict[str, Trace]) -> dict[int, dict[str, float]]:
+    """The last value of each series of each device, by its number."""
+    found: dict[int, dict[str, float]] = {}
+    for name, trace in series.items():
+        if match := _GPU.fullmatch(name):
+            found.setdefault(int(match[1]), {})[match[2]] = trace.last
+    return {n: found[n] for n in sorted(found)}
 
 
 def _name(record: dict[str, Any]) -> str:

@@ -57,7 +57,14 @@ def plural(count: int, noun: str) -> str:
 
 def beginning(run: Started) -> str:
     """The line when a run begins."""
-    return f"recording {run.run_id} ({plural(run.changes, 'changed file') if run.changes else 'no changes'})"
+    member = f"member {run.member}, " if run.member else ""
+    return f"recording {run.run_id} ({member}{plural(run.changes, 'changed file') if run.changes else 'no changes'})"
+
+
+def leaving(run: Recorded) -> str:
+    """The line when a member of a run has ended, and others go on."""
+    others = "1 other member goes" if run.others == 1 else f"{run.others:,} other members go"
+    return f"{run.run_id} {run.status} here, {others} on"
 
 
 def ending(run: Recorded) -> str:

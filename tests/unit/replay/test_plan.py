@@ -8,7 +8,7 @@ import pytest
 
 from gitrun.errors import DamagedRecord, GitFailed, HostilePath
 from gitrun.git.hashing import object_id
-from gitrun.replay.plan import EXECUTABLE, FILE, GITLINK, LINK, Plan, Trees, make_plan, root_plan
+from gitrun.replay.plan import EXECUTABLE, FILE, GITLINK, LINK, Addition, Plan, Trees, fitting, make_plan, root_plan
 from gitrun.replay.source import make_source
 
 BLOB = object_id("blob", b"", "sha1")
@@ -197,3 +197,10 @@ def test_a_tree_that_cannot_be_read_is_named_with_its_run(objects: Objects) -> N
     objects.many = dies  # type: ignore[method-assign]
     with pytest.raises(DamagedRecord, match=r"^run x: .*in the middle of an answer"):
         plan(objects, objects.tree([]))
+
+
+def test_of_a_link_and_a_file_below_a_directory_of_its_name_the_first_has_the_place(objects: Objects) -> None:
+    link, below = Addition(b"r", FILE, iter(()), b"elsewhere"), Addition(b"r/x", FILE, iter(()))
+    empty = plan(objects, objects.tree([]))
+    assert [one.path for one in fitting(empty, [link, below])] == [b"r"]
+    assert [one.path for one in fitting(empty, [below, link])] == [b"r/x"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gitrun.errors import HostilePath
-from gitrun.replay.rerun import workdir_of
+from gitrun.replay.recipe import workdir_of
 
 
 def test_the_recorded_place_is_made_where_git_had_nothing_in_it(tmp_path: Path) -> None:
