@@ -26,6 +26,7 @@ from gitrun.archive.since import entries_of, merged
 from gitrun.archive.stitching import read_legs
 from gitrun.errors import GitrunError
 from gitrun.recording.points import points_of
+from gitrun.recording.so_far import so_far
 from gitrun.recording.tidying import seal_the_dead
 
 if TYPE_CHECKING:
@@ -43,7 +44,9 @@ def open(path: str | os.PathLike[str] | None = None) -> Archive:
     if path is not None:
         environ.pop("GITRUN_ARCHIVE", None)
     start = os.getcwd() if path is None else os.path.abspath(os.fspath(path))
-    return Archive(below.Archive.open(start, environ, Lines()))
+    archive = below.Archive.open(start, environ, Lines())
+    archive.so_far = so_far
+    return Archive(archive)
 
 
 class Archive:

@@ -11,6 +11,7 @@ import atexit
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
@@ -22,23 +23,27 @@ from gitrun.child import artifact, metrics, told
 from gitrun.child.running import is_disabled, tell
 from gitrun.errors import GitrunError, UsageError, from_os_error
 from gitrun.recording.inside import PROGRAM, SESSION, Inside, begin
+from gitrun.recording.joining import asked_to_join, launched_together
 from gitrun.recording.record import rule_for
-from gitrun.recording.request import RecordRequest
+from gitrun.recording.request import Join, RecordRequest
 from gitrun.recording.unrecorded import runs_unrecorded
-from gitrun.ui.words import beginning, ending
+from gitrun.ui.words import beginning, ending, leaving
 
 _active: ActiveRun | None = None
+_beginning = threading.RLock()  # held by who begins a run, so that two threads do not both find that there is none
 
 
 def start_run(
     name: str | None = None,
     *,
-    tags: Iterable[str] = (),
+    tags: str | Iterable[str] = (),
     note: str | None = None,
     group: str | None = None,
     config: Mapping[str, Any] | None = None,
-    inputs: Iterable[str] = (),
-    outputs: Iterable[str] = (),
+    inputs: str | Iterable[str] = (),
+    outputs: str | Iterable[str] = (),
+    join: str | None = None,
+    members: int | None = None,
     quiet: bool = False,
 ) -> ActiveRun:
     """Begins to record this process as a run; `finish` it, or use it in a `with` statement.
@@ -46,23 +51,34 @@ def start_run(
     The source around the working directory, the environment and the machine are recorded now, and `config` as by
     `gitrun.config.update`; `inputs` and `outputs` are patterns of files. `gitrun.log` and the like belong to this run
     until it is finished, also in the processes that this one starts. With GITRUN_DISABLE=1 the run does nothing.
+    Processes that give the same key to `join` are one run, and so are the ranks of one launcher (torchrun, a Slurm
+    step, Open MPI) without a key; with an empty one each is alone. `members` says how many will come.
     Raises GitrunError where it cannot be recorded, unless the setting `record.on_problem` says that it goes on all
     the same; UsageError where this process is recording a run already (in a notebook, that one is finished first).
     """
     if is_disabled():
         return ActiveRun(None, Lines(quiet), None)
-    notebook = shell()
-    _finish_other(notebook)
-    lines = Lines(quiet)
+    values = dict(config or {})  # what is wrong with it shows before there is a run
     request = RecordRequest(
         list(map(os.fsencode, sys.orig_argv)) or [os.fsencode(sys.executable)],
-        name=name,
-        tags=tuple(tags),
-        note=note,
-        group=group,
-        inputs=tuple(map(os.fsencode, inputs)),
-        outputs=tuple(map(os.fsencode, outputs)),
+        name=_text(name),
+        tags=tuple(_texts(tags)),
+        note=_text(note),
+        group=_text(group),
+        inputs=tuple(map(os.fsencode, _texts(inputs))),
+        outputs=tuple(map(os.fsencode, _texts(outputs))),
     )
+    with _beginning:
+        run = _begin(request, join, members, quiet)
+    if values:
+        told.config.update(values)
+    return run
+
+
+def _begin(request: RecordRequest, join: str | None, members: int | None, quiet: bool) -> ActiveRun:
+    notebook = shell()
+    _finish_other(notebook)
+    request, lines = request._replace(join=_joined(join, members)), Lines(quiet)
     is_session = notebook is not None or hasattr(sys, "ps1") or bool(sys.flags.interactive)
     try:
         inside = begin(request, SESSION if is_session else PROGRAM, os.environ, lines)
@@ -73,10 +89,31 @@ def start_run(
         bug = "" if isinstance(problem, GitrunError) else f"a bug in gitrun ({type(problem).__name__}): "
         lines.warn("W026", f"NOT RECORDED: {bug}{problem}; the program goes on all the same")
         return ActiveRun(None, lines, None)
-    run = ActiveRun(inside, lines, notebook)
-    if config:
-        told.config.update(config)
-    return run
+    return ActiveRun(inside, lines, notebook)
+
+
+def _text(given: Any) -> str | None:
+    """What somebody gave as a text that can be written: a number is a name as well, and half a character none."""
+    text = None if given is None else str(given)
+    try:
+        (text or "").encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return str(given).encode("utf-8", "backslashreplace").decode()
+    return text
+
+
+def _texts(given: Any) -> list[str]:
+    """The texts of a list, or the only one."""
+    return [str(_text(one)) for one in ([given] if isinstance(given, str) else given)]
+
+
+def _joined(key: str | None, members: int | None) -> Join | None:
+    """Which run this process is a member of."""
+    if members is not None and (key is None or members < 1):
+        raise UsageError("members=N says how many processes give the same key to join=", next="start_run(join=KEY)")
+    if key is None:
+        return launched_together(os.environ)
+    return asked_to_join(key, None if members is None else str(members), os.environ)
 
 
 class ActiveRun:
@@ -117,7 +154,9 @@ class ActiveRun:
             self._cells.stop()
         done = inside.finish(*end)
         self.id = done.run_id
-        if done.sealed:
+        if done.others:
+            self._lines.note(leaving(done))
+        elif done.sealed:
             self._lines.note(ending(done))
         else:
             tell(f"{done.run_id} is not sealed: {done.problem}")
@@ -198,6 +237,15 @@ def _be_interrupted() -> None:
         exec("raise KeyboardInterrupt")
     except KeyboardInterrupt:
         pass  # what counts is that it left evaluated code
+
+
+def _after_fork() -> None:
+    """In a child: whoever was about to begin a run was a thread of its parent."""
+    global _beginning
+    _beginning = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def _finish_other(notebook: Any) -> None:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from types import TracebackType
 from typing import Self
 
-from gitrun.archive.live_view import live_ids, open_live
+from gitrun.archive.live_view import LiveRun, SoFar, live_ids, open_live
 from gitrun.archive.objects import CHUNK, RunObjects
 from gitrun.archive.run import Run, SealedRun
 from gitrun.errors import NotARepository
@@ -27,6 +28,8 @@ from gitrun.store.blobs import BlobStore
 from gitrun.store.config import load_or_create
 
 _SECOND = len("YYYYMMDD-HHMMSS")
+_LOOK_BYTES = 4 << 20  # of the journals of live runs, that a list reads of all together
+_LEAST_BYTES = 64 << 10  # and of each run
 
 
 class Archive:
@@ -47,6 +50,7 @@ class Archive:
         self.monitor = monitor
         self.gitrun_dir = repo.gitrun_dir(environ)
         self.objects = RunObjects(repo, lambda: self.store, monitor)
+        self.so_far: Callable[[str, int], SoFar] | None = None  # reads what the programs of a live run have said
         self._store: BlobStore | None = None
         self._refs: tuple[dict[str, str], list[RefProblem]] | None = None
 
@@ -95,13 +99,18 @@ class Archive:
         commit = read_ref(self.repo, RUNS + run_id) if self._refs is None else self._refs[0].get(run_id)
         if commit is not None:
             return SealedRun(self.objects, run_id, commit)
-        return open_live(self.gitrun_dir, run_id, time.time()) if run_id in live_ids(self.gitrun_dir) else None
+        return self._live([run_id], time.time())[0] if run_id in live_ids(self.gitrun_dir) else None
 
-    def live_runs(self) -> list[Run]:
+    def live_runs(self) -> list[LiveRun]:
         """The runs being recorded, newest first."""
         sealed, now_s = self.sealed(), time.time()
         live = sorted(live_ids(self.gitrun_dir), reverse=True)
-        return [open_live(self.gitrun_dir, run_id, now_s) for run_id in live if run_id not in sealed]
+        return self._live([run_id for run_id in live if run_id not in sealed], now_s)
+
+    def _live(self, run_ids: list[str], now_s: float) -> list[LiveRun]:
+        room = max(_LEAST_BYTES, _LOOK_BYTES // max(1, len(run_ids)))
+        look = None if self.so_far is None else partial(_look, self.so_far, room)
+        return [open_live(self.gitrun_dir, run_id, now_s, look) for run_id in run_ids]
 
     def live_leftovers(self) -> list[str]:
         """Live directories of runs that are sealed: a recorder was stopped while it tidied up."""
@@ -124,7 +133,7 @@ class Archive:
         commits, now_s = self.sealed(), time.time()
         sealed = [SealedRun(self.objects, run_id, commits[run_id]) for run_id in run_ids if run_id in commits]
         self.objects.load_commits(sealed)
-        live = [open_live(self.gitrun_dir, run_id, now_s) for run_id in run_ids if run_id not in commits]
+        live = self._live([run_id for run_id in run_ids if run_id not in commits], now_s)
         return [*sealed, *live]
 
     def with_records(self, runs: Iterable[Run], parts: tuple[str, ...] = ()) -> Iterator[Run]:
@@ -159,3 +168,7 @@ class Archive:
                 problems = [*problems, *(RefProblem(name, "its name is not a run id") for name in strangers)]
             self._refs = runs, problems
         return self._refs[0]
+
+
+def _look(read: Callable[[str, int], SoFar], room: int, directory: str) -> SoFar:
+    return read(directory, room)

@@ -12,11 +12,13 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from gitrun.archive.harmless import harmless
-from gitrun.archive.keys import FIELDS, Key
+from gitrun.archive.keys import DERIVED, FIELDS, Key
 from gitrun.archive.literals import TEXT_LIMIT
+from gitrun.archive.live_view import LiveRun
 from gitrun.archive.message import Summary, decode_message, encode_message
 from gitrun.archive.run import Run
 from gitrun.archive.since import merged
+from gitrun.archive.verdicts import word_of
 from gitrun.errors import GitrunError
 
 KEY_LIMIT = 400
@@ -33,12 +35,29 @@ class Facts(NamedTuple):
     values: dict[str, Any]
 
 
+class LiveFacts:
+    """The facts of a run that is being recorded: what its programs have said is read once its values are asked for."""
+
+    def __init__(self, run: LiveRun) -> None:
+        self._run = run
+        self._values: dict[str, Any] | None = None
+        self.fields = facts_of(run.without_look()).fields
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """Values by key, as in `Facts`."""
+        if self._values is None:
+            self._values = facts_of(self._run).values
+        return self._values
+
+
 def facts_of(run: Run) -> Facts:
     """The facts of a run; one that cannot be read has a `problem`, and what is known of it all the same."""
     try:
         record = merged(run.record, run.events())
         summary = decode_message(encode_message(record)) or run.summary
         config = run.value("config.json")
+        verdict = run.value("verdict.json") if summary.replay_of else None
     except GitrunError as problem:
         code, what = run.problem or ("E014", problem.message)
         status = run.summary.status if code == "W012" else "damaged"
@@ -49,7 +68,7 @@ def facts_of(run: Run) -> Facts:
         "metrics": record.get("metrics"),
         "summary": record.get("summary"),
     }
-    return Facts(_fields(record, summary), _values(spaces))
+    return Facts({**_fields(record, summary), "verdict": word_of(verdict)}, _values(spaces))
 
 
 def decoder(key: Key) -> Callable[[Any], Any]:
@@ -84,9 +103,10 @@ def _fields(record: dict[str, Any], summary: Summary) -> dict[str, Any]:
         "parent": summary.parent,
         "replay_of": summary.replay_of,
         "resumed_from": _text(links.get("resumed_from")),
+        "verdict": None,
         "problem": None,
     }
-    assert found.keys() == FIELDS.keys()
+    assert found.keys() == FIELDS.keys() - set(DERIVED)
     return {name: None if value == "" else value for name, value in found.items()}
 
 

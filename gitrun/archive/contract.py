@@ -68,6 +68,7 @@ def describe(
         "replayable": replayable(record),
         "tags": list(record.get("tags") or []),
         "notes": list(record.get("notes") or []),
+        "claims": list(record.get("claims") or []),
     }
     if not full:
         del described["artifacts"], described["process"], described["system"]

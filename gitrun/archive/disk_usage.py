@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 from gitrun.archive.archive import Archive
-from gitrun.archive.entries import PART, Entry, read_entries
+from gitrun.archive.entries import Entry, read_entries
 from gitrun.archive.live_view import live_ids
 from gitrun.archive.marking import (
     NOTHING,
@@ -28,8 +29,9 @@ from gitrun.archive.marking import (
 )
 from gitrun.archive.needs import blobs_of
 from gitrun.archive.run import SealedRun
-from gitrun.archive.since import standing
+from gitrun.archive.since import each_standing
 from gitrun.errors import GitrunError
+from gitrun.model.artifacts import PART
 from gitrun.monitor import SILENT, Monitor
 
 Sizes = dict[bytes, int]
@@ -46,7 +48,8 @@ class PathUsage(NamedTuple):
 class RunUsage(NamedTuple):
     """A run: bytes of the store it needs, and those that nothing else needs; `problem` where that is not known.
 
-    `bytes` is the length of its stored files, of which `files` says how many there are.
+    `bytes` is the length of its stored files, of which `files` says how many there are. `paths` are read as they are
+    asked for, and once: there may be very many.
     """
 
     run: SealedRun
@@ -56,7 +59,7 @@ class RunUsage(NamedTuple):
     stored: int = 0
     unique: int = 0
     problem: str | None = None
-    paths: list[PathUsage] = []  # noqa: RUF012  never changed
+    paths: Iterable[PathUsage] = ()
 
 
 class StoreUsage(NamedTuple):
@@ -98,7 +101,10 @@ def measure(
         run = SealedRun(archive.objects, run_id, commits[run_id])
         usage = RunUsage(run, run_id not in sealed, problem=problems.get(run_id))
         if usage.problem is None:
-            usage = _usage(archive, usage, said.get(run_id, NOTHING), blobs, sizes, alone, run_id in detailed)
+            try:
+                usage = _usage(archive, usage, said.get(run_id, NOTHING), blobs, sizes, alone, run_id in detailed)
+            except GitrunError as problem:
+                usage = usage._replace(problem=str(problem))
         found.append(usage)
     unneeded = sum(stored for blob, stored in sizes.items() if blob not in holders)
     return size._replace(blobs=len(sizes), unneeded=unneeded), found
@@ -113,28 +119,39 @@ def _usage(
     alone: set[bytes],
     with_paths: bool,
 ) -> RunUsage:
-    lines = standing(usage.run.value(PART), said.bearing)
-    entries = [entry for entry in read_entries(lines) if entry.stored and entry.type != "link"]
+    needs = partial(_needs, archive, usage.run, said, blobs)
+    files = size = 0
+    inside: Counter[bytes] = Counter()
+    for entry, needed in needs():
+        files, size = files + 1, size + (entry.size or 0)
+        if with_paths:
+            inside.update(needed)
     usage = usage._replace(
-        files=len(entries),
-        bytes=sum(entry.size or 0 for entry in entries),
+        files=files,
+        bytes=size,
         stored=sum(sizes[blob] for blob in blobs),
         unique=sum(sizes[blob] for blob in blobs & alone),
     )
     if not with_paths:
         return usage
-    needs = [{bytes.fromhex(blob) for blob in blobs_of(entry.facts, archive.store.get)} & blobs for entry in entries]
-    inside = Counter(blob for each in needs for blob in each)
     inside.update(_beside(archive, usage.run))
-    paths = [
+    paths = (
         PathUsage(
             entry,
-            sum(sizes[blob] for blob in each),
-            sum(sizes[blob] for blob in each & alone if inside[blob] == 1),
+            sum(sizes[blob] for blob in needed),
+            sum(sizes[blob] for blob in needed & alone if inside[blob] == 1),
         )
-        for entry, each in zip(entries, needs, strict=True)
-    ]
+        for entry, needed in needs()
+    )
     return usage._replace(paths=paths)
+
+
+def _needs(archive: Archive, run: SealedRun, said: Said, blobs: set[bytes]) -> Iterator[tuple[Entry, set[bytes]]]:
+    """The stored files of a run, each with those of `blobs` that it needs."""
+    for line in each_standing(run.lines(PART), said.bearing):
+        for entry in read_entries([line]):
+            if entry.stored and entry.type != "link":
+                yield entry, {bytes.fromhex(blob) for blob in blobs_of(entry.facts, archive.store.get)} & blobs
 
 
 def _beside(archive: Archive, run: SealedRun) -> set[bytes]:

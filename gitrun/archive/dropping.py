@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from gitrun.archive.archive import Archive
 from gitrun.archive.entries import Entry
-from gitrun.archive.picking import pick
+from gitrun.archive.picking import pick, some_of
 from gitrun.archive.run import Run
 from gitrun.archive.since import DROP, entries_of
 from gitrun.archive.tagging import refuse_pinned, say
@@ -25,9 +25,33 @@ def droppable(run: Run, patterns: Iterable[str]) -> list[Entry]:
 
     Raises LiveElsewhere for a run that is being recorded, and GitrunError where there are none, or the run is pinned.
     """
+    _refuse(run)
+    return _stored(run, patterns)
+
+
+def droppable_of(runs: list[Run], patterns: Iterable[str]) -> dict[str, list[Entry]]:
+    """As `droppable` of each of several runs, by id; those that have no such file are left out.
+
+    Raises as `droppable`: one run that is pinned or live refuses for all, before anything is dropped.
+    """
+    patterns = list(patterns)
+    if len(runs) == 1:
+        return {runs[0].id: droppable(runs[0], patterns)}
+    for run in runs:
+        _refuse(run)
+    found = {run.id: [e for e in some_of(entries_of(run), patterns) if e.stored and e.type != "link"] for run in runs}
+    if not any(found.values()):
+        raise GitrunError(f"none of these {len(runs):,} runs has such a file stored", next="gitrun artifacts --help")
+    return {run_id: entries for run_id, entries in found.items() if entries}
+
+
+def _refuse(run: Run) -> None:
     if run.is_live:
         raise LiveElsewhere(f"run {run.id} is being recorded", kept="the run", next="wait for its end")
     refuse_pinned(run, "dropped")
+
+
+def _stored(run: Run, patterns: Iterable[str]) -> list[Entry]:
     chosen = pick(entries_of(run), patterns, run.id)
     stored = [entry for entry in chosen if entry.stored and entry.type != "link"]
     if not stored:

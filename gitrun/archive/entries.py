@@ -16,7 +16,6 @@ from gitrun.model.canonical import path_bytes
 from gitrun.model.ids import is_sha256
 from gitrun.store.chunk_lists import Chunks, chunks_of
 
-PART = "artifacts.jsonl"
 KINDS = ("input", "output", "artifact")
 TYPES = ("file", "link", "directory")
 

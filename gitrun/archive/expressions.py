@@ -15,7 +15,6 @@ each member is asked; `!=` says that none is equal.
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
@@ -222,7 +221,7 @@ def _test(sign: str, wanted: Literal) -> Callable[[Any], bool]:
 
 def _equal_to(wanted: Literal) -> Callable[[Any], bool]:
     text, number, word = wanted.text, wanted.number, "" if wanted.quoted else wanted.text.lower()
-    is_nan = number is not None and math.isnan(number)
+    is_nan = number != number  # of an integer that is no float math.isnan has no answer
 
     def equal(value: Any) -> bool:
         if type(value) is str:

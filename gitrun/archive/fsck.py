@@ -11,13 +11,14 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from gitrun.archive.archive import Archive
-from gitrun.archive.entries import PART, read_entries
+from gitrun.archive.entries import read_entries
 from gitrun.archive.needs import blobs_of
 from gitrun.archive.run import SealedRun
 from gitrun.archive.since import standing
 from gitrun.archive.trash import removed
 from gitrun.errors import DamagedRecord, GitrunError
 from gitrun.git.unusable import put_unusable_aside, unusable_packs
+from gitrun.model.artifacts import PART
 from gitrun.monitor import SILENT, Monitor
 from gitrun.store.check import LATER, check_packs, coded, repair
 from gitrun.store.place import check_there

@@ -26,18 +26,20 @@ from typing import Any, TypeVar
 
 from gitrun.archive.archive import Archive
 from gitrun.archive.columns import Facts, decoder, facts_of
-from gitrun.archive.keys import FIELDS, Key
+from gitrun.archive.keys import DERIVED, FIELDS, Key
 from gitrun.archive.objects import CHUNK
+from gitrun.archive.verdicts import weakest
 from gitrun.files.holder import LOCAL, filesystem_of, here
 from gitrun.files.user_cache import user_cache
 
-VERSION = 1
+VERSION = 2
 _PATIENCE_S = 10.0
 _FILE = "index.db"
 _AT_ONCE = 50_000  # runs named in one question
 T = TypeVar("T")
 
-_COLUMNS = ", ".join(f'"{name}"' for name in FIELDS)
+_FIELDS = tuple(name for name in FIELDS if name not in DERIVED)
+_COLUMNS = ", ".join(f'"{name}"' for name in _FIELDS)
 _SCHEMA = f"""
     CREATE TABLE runs (run INTEGER PRIMARY KEY, oid TEXT, said TEXT, {_COLUMNS});
     CREATE UNIQUE INDEX runs_by_id ON runs (id);
@@ -48,9 +50,9 @@ _SCHEMA = f"""
     PRAGMA user_version = {VERSION};
 """
 _PUT = f"""
-    INSERT INTO runs (oid, said, {_COLUMNS}) VALUES ({", ".join("?" * (len(FIELDS) + 2))})
+    INSERT INTO runs (oid, said, {_COLUMNS}) VALUES ({", ".join("?" * (len(_FIELDS) + 2))})
     ON CONFLICT (id) DO UPDATE SET oid = excluded.oid, said = excluded.said,
-    {", ".join(f'"{name}" = excluded."{name}"' for name in FIELDS if name != "id")} RETURNING run
+    {", ".join(f'"{name}" = excluded."{name}"' for name in _FIELDS if name != "id")} RETURNING run
 """
 
 
@@ -81,7 +83,7 @@ class Index:
         tips, seen = json.dumps(annotations.tips(), sort_keys=True), self._tips()
         if sealed == self._oids and tips == seen:
             return
-        stale = {run_id for run_id, oid in sealed.items() if self._oids.get(run_id) != oid}
+        stale = {run_id for run_id, _ in sealed.items() - self._oids.items()}
         gone = self._oids.keys() - sealed.keys()
         if tips != seen:
             said = dict(self._db.execute("SELECT id, said FROM runs"))
@@ -96,7 +98,7 @@ class Index:
                 chunk = stale[at : at + CHUNK]
                 rows = [
                     (run.commit or "", annotations.mark(run.id), facts_of(run))
-                    for run in archive.with_records(archive.runs(chunk), ("config.json",))
+                    for run in archive.with_records(archive.runs(chunk), ("config.json", "verdict.json"))
                 ]
                 with self._writing():
                     self._remove(gone)
@@ -137,7 +139,7 @@ class Index:
         facts: list[tuple[int, int, Any]] = []
         for oid, said, (fields, values) in rows:
             is_damaged = str(fields["problem"] or "").startswith("E")  # it may heal: it is read again each time
-            row = ["" if is_damaged else oid, said, *(fields[name] for name in FIELDS)]
+            row = ["" if is_damaged else oid, said, *(fields[name] for name in _FIELDS)]
             (run,) = self._db.execute(_PUT, row).fetchone()
             if fields["id"] in self._oids:
                 self._db.execute("DELETE FROM facts WHERE run = ?", (run,))
@@ -166,6 +168,8 @@ class Index:
 
     def column(self, key: Key) -> dict[str, Any]:
         """The value of a key for each run that has one."""
+        if key.name in DERIVED:
+            return self._replayed()
         if key.name in FIELDS:
             rows = self._db.execute(f'SELECT run, "{key.name}" FROM runs WHERE "{key.name}" IS NOT NULL')
         else:
@@ -174,6 +178,14 @@ class Index:
             )
         ids, decode = self._ids, decoder(key)
         return {ids[run]: decode(value) for run, value in rows if run in ids}
+
+    def _replayed(self) -> dict[str, Any]:
+        """What the replays of each run say together, for those that have any."""
+        question = "SELECT replay_of, verdict FROM runs WHERE replay_of IS NOT NULL AND verdict IS NOT NULL"
+        words: dict[str, list[str]] = {}
+        for original, word in self._db.execute(question):
+            words.setdefault(original, []).append(word)
+        return {run: word for run in words if run in self._oids and (word := weakest(words[run])) is not None}
 
     def fields(self, run_ids: Iterable[str], names: Sequence[str]) -> dict[str, dict[str, Any]]:
         """The named fields of these runs."""

@@ -1,6 +1,7 @@
 """Keys: what of a run can be asked for, as people write it.
 
     status, tag, started          what every run has (`FIELDS`)
+    verdict, replayed             what a replay says of the run it repeats; the weakest that its replays say of a run
     config.lr, config.'a b'       a value that the run was told, by its flat name
     metrics.loss                  the last value of a metric
     min:metrics.'val/acc'         its least value; also `max:` and `first:`
@@ -37,9 +38,13 @@ FIELDS = {
     "host": "text",
     "parent": "text",
     "replay_of": "text",
+    "verdict": "text",
+    "replayed": "text",
     "resumed_from": "text",
     "problem": "text",
 }
+# Fields that other runs have the answer to.
+DERIVED = ("replayed",)
 # The same fields as JSON and CSV call them.
 ALIASES = {
     "tags": "tag",

@@ -8,7 +8,8 @@ of run.json and the time of the last heartbeat, and decides nothing: whether a r
 from __future__ import annotations
 
 import os
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from gitrun.archive.message import Summary, decode_message, encode_message
 from gitrun.archive.run import Problem, Run
@@ -19,19 +20,34 @@ from gitrun.model.ids import is_run_id
 from gitrun.model.record import check_readable
 
 
-class LiveRun(Run):
-    """A run behind a live directory; its record is the draft, and its status is `running`."""
+class SoFar(NamedTuple):
+    """What the programs of a run have said until now, as a sealed record would have it: by name."""
 
-    def __init__(self, run_id: str, directory: str, now_s: float) -> None:
+    metrics: dict[str, Any]
+    summary: dict[str, Any]
+    config: dict[str, Any]
+
+
+class LiveRun(Run):
+    """A run behind a live directory; its record is the draft with what was said so far, and its status is `running`.
+
+    `look` reads the latter out of the directory, once it is asked for.
+    """
+
+    def __init__(self, run_id: str, directory: str, now_s: float, look: Callable[[str], SoFar] | None = None) -> None:
         super().__init__(run_id)
         self.directory = directory
+        self._now_s = now_s
+        self._look = look
+        self._so_far: SoFar | None = None
+        self._draft: dict[str, Any] | None = None
         member = _last_seen(directory, now_s)
         self.liveness = {"host": _host(member), "heartbeat_age_s": _age_s(member, now_s)}
 
     @property
     def summary(self) -> Summary:
         try:
-            summary = decode_message(encode_message(self.record))
+            summary = decode_message(encode_message(self.draft))
         except GitrunError as problem:
             self.problem = self.problem or Problem("E011", str(problem))
             summary = None
@@ -39,7 +55,7 @@ class LiveRun(Run):
 
     @property
     def snapshot(self) -> str | None:
-        live = self.record.get("live")  # what only the draft has
+        live = self.draft.get("live")  # what only the draft has
         commit = live.get("snapshot") if type(live) is dict else None
         return commit if type(commit) is str else None
 
@@ -49,7 +65,47 @@ class LiveRun(Run):
         except OSError:
             return None  # not captured yet, or the run has just been sealed
 
+    def value(self, name: str) -> Any:
+        """As `Run.value`; the configuration with what the programs have added to it."""
+        value = super().value(name)
+        told = self.so_far.config if name == "config.json" else None
+        if not told:
+            return value
+        config = value if type(value) is dict else {}
+        values, provenance = config.get("values") or {}, config.get("provenance") or {}
+        return {
+            **config,
+            "values": {**values, **told},
+            "provenance": {**provenance, **{name: {"source": "api", "default": None} for name in told}},
+        }
+
+    @property
+    def so_far(self) -> SoFar:
+        """What its programs have said until it was first asked for."""
+        if self._so_far is None:
+            self._so_far = SoFar({}, {}, {}) if self._look is None else self._look(self.directory)
+        return self._so_far
+
+    def without_look(self) -> LiveRun:
+        """The same run without what its programs have said."""
+        return LiveRun(self.id, self.directory, self._now_s)
+
+    @property
+    def draft(self) -> dict[str, Any]:
+        """Its record without that, which costs next to nothing; raises as `record`."""
+        if self._draft is None:
+            self._draft = self._read_draft()
+        return self._draft
+
     def _read_record(self) -> dict[str, Any]:
+        draft, said = self.draft, self.so_far
+        return {
+            **draft,
+            "metrics": {**(draft.get("metrics") or {}), **said.metrics},
+            "summary": {**(draft.get("summary") or {}), **said.summary},
+        }
+
+    def _read_draft(self) -> dict[str, Any]:
         try:
             record = decode(_read(os.path.join(self.directory, "run.json")))
             return {**check_shape(check_readable(record)), "status": "running"}
@@ -69,9 +125,9 @@ def live_ids(gitrun_dir: str) -> list[str]:
         return []
 
 
-def open_live(gitrun_dir: str, run_id: str, now_s: float) -> LiveRun:
+def open_live(gitrun_dir: str, run_id: str, now_s: float, look: Callable[[str], SoFar] | None = None) -> LiveRun:
     """The live run of that id."""
-    return LiveRun(run_id, os.path.join(gitrun_dir, "live", run_id), now_s)
+    return LiveRun(run_id, os.path.join(gitrun_dir, "live", run_id), now_s, look)
 
 
 def _last_seen(directory: str, now_s: float) -> str:

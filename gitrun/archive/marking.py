@@ -12,17 +12,18 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Container, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gitrun.archive.annotations import Annotations, Event, in_order
 from gitrun.archive.archive import Archive
-from gitrun.archive.entries import PART
+from gitrun.archive.harmless import harmless
 from gitrun.archive.needs import blobs_of
 from gitrun.archive.run import SealedRun, decode_part
-from gitrun.archive.since import DROP, STORED, standing
+from gitrun.archive.since import DROP, STORED, each_standing
 from gitrun.errors import DamagedRecord, GitrunError
 from gitrun.git.refs import RUNS, SNAPSHOTS, TRASH, RefProblem, scan_refs
 from gitrun.git.trees import parse_commit, read_tree
+from gitrun.model.artifacts import PART
 from gitrun.model.canonical import MAX_BYTES, encode_line
 from gitrun.monitor import SILENT, Monitor
 from gitrun.store.sessions import read_session, session_paths
@@ -84,10 +85,22 @@ def mark_run(archive: Archive, run: SealedRun, marks: Marks, said: Said) -> None
         if name != PART or not (said.bearing or _LIST.search(data)):
             marks.names_in(data)
             continue
-        lines = standing(decode_part(run.id, name, data), said.bearing)
-        marks.names_in(b"".join(map(encode_line, lines)))
-        for line in lines:
-            marks.blobs.update(map(bytes.fromhex, blobs_of(line, archive.store.get)))
+        for line in each_standing(run.lines(name), said.bearing):
+            marks.names_in(encode_line(line))
+            _mark_line(archive, line, marks, f"run {run.id}")
+
+
+def _mark_line(archive: Archive, line: Any, marks: Marks, whose: str) -> None:
+    """What one line needs, also what is named in blobs of their own."""
+    try:
+        marks.blobs.update(map(bytes.fromhex, blobs_of(line, archive.store.get)))
+    except GitrunError as problem:
+        path = harmless(str(line.get("path")))
+        raise DamagedRecord(
+            f"{whose}: what {path} needs is not known: {problem}",
+            kept="nothing was collected",
+            next="gitrun fsck --data --repair",
+        ) from problem
 
 
 def mark_promises(archive: Archive, marks: Marks) -> None:
@@ -166,5 +179,6 @@ def mark_live(archive: Archive, marks: Marks) -> None:
                     continue  # sealed meanwhile: its ref is there, and is read after this
                 marks.names_in(data)
                 if file == PART and _LIST.search(data):
-                    for line in decode_part(os.path.basename(os.path.dirname(directory)), file, data):
-                        marks.blobs.update(map(bytes.fromhex, blobs_of(line, archive.store.get)))
+                    run_id = os.path.relpath(directory, home).partition("/")[0]
+                    for line in decode_part(run_id, file, data):
+                        _mark_line(archive, line, marks, f"run {run_id}, which is being recorded")

@@ -60,6 +60,8 @@ def decode_metrics(data: bytes, names: Collection[str] | None = None) -> pa.Tabl
         ]
         table = file.read_row_groups(groups, columns=list(COLUMNS), use_threads=False).cast(SCHEMA)
         table.validate(full=True)
+        if table["name"].null_count or table["value"].null_count:
+            raise DamagedRecord(f"{PART} has points without a name or a value")
     except (pa.ArrowException, OSError, ValueError, OverflowError) as problem:
         raise DamagedRecord(f"{PART} cannot be read: {problem}") from problem
     if names is None:

@@ -5,14 +5,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
-from fnmatch import fnmatchcase
 
 from gitrun.archive.entries import Entry, read_entries
 from gitrun.archive.harmless import harmless
 from gitrun.archive.needs import manifest_lines
 from gitrun.errors import GitrunError
+from gitrun.model.canonical import path_text
+from gitrun.model.patterns import means
 
 _RANK = {"output": 0, "artifact": 1, "input": 2}
 
@@ -22,7 +22,7 @@ def pick(entries: Iterable[Entry], patterns: Iterable[str], run_id: str) -> list
     entries = list(entries)
     chosen: set[int] = set()
     for pattern in patterns:
-        found = [number for number, entry in enumerate(entries) if means(pattern, entry.path)]
+        found = [number for number, entry in enumerate(entries) if means(pattern, path_text(entry.path))]
         if not found:
             raise GitrunError(
                 f"run {run_id} has no file {harmless(pattern)!r} among those it read and wrote",
@@ -32,22 +32,27 @@ def pick(entries: Iterable[Entry], patterns: Iterable[str], run_id: str) -> list
     return [entries[number] for number in sorted(chosen)]
 
 
-def means(pattern: str, path: bytes) -> bool:
-    """Whether a pattern means a path: it is the path, a directory above it, or matches it."""
-    plain = os.path.normpath(os.fsencode(pattern))
-    if plain in (b".", path) or path.startswith(plain.rstrip(b"/") + b"/"):
-        return True
-    return fnmatchcase(os.fsdecode(path), pattern)
+def some_of(entries: Iterable[Entry], patterns: Iterable[str]) -> list[Entry]:
+    """As `pick`, and none where no pattern means any: of several runs not all have each file."""
+    patterns = list(patterns)
+    return [entry for entry in entries if any(means(pattern, path_text(entry.path)) for pattern in patterns)]
 
 
 def distinct(entries: Iterable[Entry]) -> list[Entry]:
-    """One entry for each path, in order: the file as the run left it, else as it was logged, else as it was read."""
+    """One entry for each path, in order: the file as the run left it, else as it was logged, else as it was read.
+
+    Of what the run made, one that is stored comes before one that is not: what was left need not be had any more.
+    """
     best: dict[bytes, Entry] = {}
     for entry in entries:
         other = best.get(entry.path)
-        if other is None or _RANK[entry.kind] < _RANK[other.kind]:
+        if other is None or _order(entry) < _order(other):
             best[entry.path] = entry
     return list(best.values())
+
+
+def _order(entry: Entry) -> tuple[bool, bool, int]:
+    return entry.kind == "input", not entry.stored, _RANK[entry.kind]
 
 
 def expanded(entries: Iterable[Entry], get: Callable[[str], bytes]) -> list[Entry]:

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from gitrun.archive.archive import Archive
-from gitrun.archive.columns import Facts, decoder, facts_of
+from gitrun.archive.columns import LiveFacts, decoder
 from gitrun.archive.expressions import Condition, parse
 from gitrun.archive.index_db import Index, with_index
-from gitrun.archive.keys import FIELDS, PARTS_OF_METRIC, SPACES, Key, complaint, near, parse_keys
+from gitrun.archive.keys import DERIVED, FIELDS, PARTS_OF_METRIC, SPACES, Key, complaint, near, parse_keys
 from gitrun.errors import UsageError
 
 T = TypeVar("T")
@@ -24,7 +24,7 @@ _SECOND = len("YYYYMMDD-HHMMSS")
 class Runs:
     """All runs of an archive as columns."""
 
-    def __init__(self, index: Index, live: dict[str, Facts]) -> None:
+    def __init__(self, index: Index, live: dict[str, LiveFacts]) -> None:
         self._index = index
         self._live = live
         self._columns: dict[Key, dict[str, Any]] = {}
@@ -52,8 +52,8 @@ class Runs:
 
     def rows(self, run_ids: Sequence[str], keys: Iterable[Key]) -> list[dict[str, Any]]:
         """For each run the values under keys as they are written; what it lacks is left out."""
-        names = [key.name for key in keys if key.name in FIELDS]
-        columns = [(str(key), self.column(key)) for key in keys if key.name not in FIELDS]
+        names = [key.name for key in keys if key.name in FIELDS and key.name not in DERIVED]
+        columns = [(str(key), self.column(key)) for key in keys if key.name not in names]
         found = self._index.fields(run_ids, names)
         for run_id in self._live.keys() & set(run_ids):
             found[run_id] = {name: decoder(Key(name))(self._live[run_id].fields[name]) for name in names}
@@ -155,9 +155,11 @@ class Runs:
 
     def _check(self, text: str, keys: Iterable[Key]) -> None:
         for key in keys:
+            if key.name in FIELDS and not key.of:
+                continue  # every run has it, and what live ones have said need not be read
             if key.of and key.name in self.known_keys() and not key.name.startswith("metrics."):
                 raise complaint(text, key.at, f"{' and '.join(PARTS_OF_METRIC)} are of metrics alone")
-            if not (key.name in self.known_keys() or (key.name in FIELDS and not key.of)):
+            if key.name not in self.known_keys():
                 raise self._unknown(text, key)
 
     def _unknown(self, text: str, key: Key) -> Exception:
@@ -170,7 +172,7 @@ class Runs:
 
 def ask(archive: Archive, question: Callable[[Runs], T]) -> T:
     """What `question` makes of the runs of an archive; it may be asked again where the index fails."""
-    live = {run.id: facts_of(run) for run in archive.live_runs()}
+    live = {run.id: LiveFacts(run) for run in archive.live_runs()}
     return with_index(archive, lambda index: question(Runs(index, live)))
 
 

@@ -9,16 +9,18 @@ names it: the record against its ref, each part against the sha256 in the record
 from __future__ import annotations
 
 import hashlib
+import io
+from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol
 
 from gitrun.archive.annotations import Event
 from gitrun.archive.contract import describe
-from gitrun.archive.entries import PART
 from gitrun.archive.message import Summary, decode_message, encode_message
 from gitrun.archive.shape import check_shape
 from gitrun.archive.since import merged, standing, tags_of
 from gitrun.errors import DamagedRecord, GitrunError, NewerFormat
 from gitrun.git.trees import Commit
+from gitrun.model.artifacts import PART
 from gitrun.model.canonical import MAX_BYTES, DecodeProblem, decode, decode_lines
 from gitrun.model.record import FORMAT, check_readable
 
@@ -88,6 +90,12 @@ class Run:
         """The decoded value of a JSON part (a list for `.jsonl`), None when there is none."""
         data = self.part(name)
         return None if data is None else decode_part(self.id, name, data)
+
+    def lines(self, name: str) -> Iterator[Any]:
+        """As `value` of a `.jsonl` part, a line at a time, for parts of which nobody wants all in memory."""
+        data = self.part(name)
+        for line in io.BytesIO(data or b""):
+            yield from decode_part(self.id, name, line)
 
     def events(self) -> list[Event]:
         """What was said of the run since it was sealed."""

@@ -26,7 +26,7 @@ from gitrun.git.objects import open_reader
 from gitrun.git.packs import OwnPacks, Pack, PackWriter, replace_by_superset, sync_files
 from gitrun.git.refs import LIVE, RUNS, RefTransaction, delete, read_ref
 from gitrun.git.repository import Repository
-from gitrun.git.trees import DIRECTORY, FILE, TreeEntry, encode_commit, encode_tree, parse_commit, read_tree
+from gitrun.git.trees import DIRECTORY, FILE, TreeEntry, encode_commit, encode_tree, file_of_commit
 from gitrun.model.canonical import MAX_BYTES, encode
 from gitrun.model.times import parse_iso
 from gitrun.monitor import Monitor
@@ -229,9 +229,7 @@ def _already(archive: Repository, run_id: str, commit: str, body: bytes) -> Seal
     """Somebody sealed this run before: the same record is one run, another one is a conflict."""
     try:
         with open_reader(archive) as reader:
-            entries = read_tree(reader, parse_commit(reader.read(commit, MAX_BYTES)[1]).tree)
-            blob = next((entry.oid for entry in entries if entry.name == b"run.json"), None)
-            theirs = b"" if blob is None else reader.read(blob, MAX_BYTES)[1]
+            theirs = file_of_commit(reader, commit, b"run.json", MAX_BYTES)
     except (KeyError, DamagedRecord, GitFailed) as problem:
         raise DamagedRecord(
             f"run {run_id} was sealed before, and cannot be read: {problem}",

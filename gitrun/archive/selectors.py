@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from shlex import quote
 
 from gitrun.archive.archive import Archive
 from gitrun.archive.chains import last_legs
@@ -28,7 +29,11 @@ _LIST = "gitrun ls"
 
 def resolve(archive: Archive, text: str) -> Run:
     """The one run that `text` means; raises RunNotFound, AmbiguousRun or UsageError."""
-    return _runs(archive, [_only(text, _find(archive, text)[0])])[0]
+    found, by_expression = _find(archive, text)
+    if by_expression and len(found) > 1:
+        listing = f"{_LIST} {quote(text)}"
+        raise AmbiguousRun(f"{len(found)} runs meet that, and one is needed here", found, next=listing)
+    return _runs(archive, [_only(text, found)])[0]
 
 
 def resolve_many(archive: Archive, texts: Iterable[str]) -> list[Run]:

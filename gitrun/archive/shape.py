@@ -125,6 +125,7 @@ _RUN: dict[str, Check] = {
     "origin": _TEXT,
     "tags": _TEXTS,
     "notes": _TEXTS,
+    "claims": _TEXTS,
     "started_at": _time,
     "ended_at": _time,
     "duration_s": _is(int, float),

@@ -7,15 +7,18 @@ and the events have one order: what was said last counts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
 from gitrun.archive.annotations import LOCK, Event
-from gitrun.archive.entries import PART, Entry, read_entries
+from gitrun.archive.entries import Entry, read_entries
+from gitrun.model.artifacts import PART
+from gitrun.model.ids import is_sha256
 
 TAG = "tag"  # body: `add` and `remove`, lists of texts
 NOTE = "note"  # body: `text`
 NAME = "name"  # body: `name`; an empty one takes the name away
+CLAIM = "claim"  # body: `add` and `remove`, lists of claims
 DROP = "drop"  # body: `paths`, those of entries whose content may go
 STORED = "stored"  # body: `path`, `sha256`, `bytes`, `chunks` or `chunk_list`: content that was stored later
 DROPPED = "dropped"  # the reason of an entry that was stored once
@@ -32,12 +35,14 @@ class Said(Protocol):
 
 
 def merged(record: dict[str, Any], events: list[Event]) -> dict[str, Any]:
-    """The record with what was said of the run since: its tags, notes and name, and a lockfile that was made later."""
+    """The record with what was said since: its tags, notes, claims and name, and a lockfile that was made later."""
     kinds = {event.kind for event in events}
     if TAG in kinds:
         record = {**record, "tags": tags_of(record.get("tags") or (), events)}
     if said := _texts([event.body.get("text") for event in events if event.kind == NOTE]):
         record = {**record, "notes": [*(record.get("notes") or []), *said]}
+    if CLAIM in kinds:
+        record = {**record, "claims": claims_of(record.get("claims") or (), events)}
     if NAME in kinds:
         record = {**record, "name": name_of(record.get("name"), events)}
     locks = [event.body for event in events if event.kind == LOCK]
@@ -50,13 +55,12 @@ def merged(record: dict[str, Any], events: list[Event]) -> dict[str, Any]:
 
 def tags_of(own: Iterable[str], events: Iterable[Event]) -> list[str]:
     """The tags of a run, in the order they were given; `own` are those it was recorded with."""
-    tags = dict.fromkeys(own)
-    for event in events:
-        if event.kind == TAG:
-            tags.update(dict.fromkeys(_texts(event.body.get("add"))))
-            for tag in _texts(event.body.get("remove")):
-                tags.pop(tag, None)
-    return list(tags)
+    return _added_and_removed(TAG, own, events)
+
+
+def claims_of(own: Iterable[str], events: Iterable[Event]) -> list[str]:
+    """What is claimed of a run, in the order it was said; `own` are the claims it was recorded with."""
+    return _added_and_removed(CLAIM, own, events)
 
 
 def name_of(own: str | None, events: Iterable[Event]) -> str | None:
@@ -67,19 +71,22 @@ def name_of(own: str | None, events: Iterable[Event]) -> str | None:
 
 def standing(recorded: Any, events: Iterable[Event]) -> list[Any]:
     """The lines of `artifacts.jsonl` as they stand now; one of which nothing was said is the very same object."""
-    lines: list[Any] = list(recorded) if isinstance(recorded, list) else []
-    said = [event for event in events if event.kind in (STORED, DROP)]
-    if not said:
-        return lines
-    places: dict[Any, list[int]] = {}
-    for number, line in enumerate(lines):
-        if isinstance(line, dict) and isinstance(line.get("path"), str):
-            places.setdefault(line["path"], []).append(number)
-    for event in said:
-        paths = _texts([event.body.get("path")] if event.kind == STORED else event.body.get("paths"))
-        for number in (number for path in paths for number in places.get(path, ())):
-            lines[number] = _completed(lines[number], event.body) if event.kind == STORED else _dropped(lines[number])
-    return lines
+    return list(each_standing(recorded if isinstance(recorded, list) else [], events))
+
+
+def each_standing(recorded: Iterable[Any], events: Iterable[Event]) -> Iterator[Any]:
+    """As `standing`, a line at a time: a run may have a hundred thousand."""
+    said: dict[str, list[Event]] = {}
+    for event in events:
+        if event.kind in (STORED, DROP):
+            for path in _texts([event.body.get("path")] if event.kind == STORED else event.body.get("paths")):
+                said.setdefault(path, []).append(event)
+    for line in recorded:
+        place = line.get("path") if isinstance(line, dict) else None
+        now = line
+        for event in said.get(place, ()) if isinstance(place, str) else ():
+            now = _completed(now, event.body) if event.kind == STORED else _dropped(now)
+        yield now
 
 
 def entries_of(run: Said) -> list[Entry]:
@@ -88,9 +95,26 @@ def entries_of(run: Said) -> list[Entry]:
 
 
 def _completed(line: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
-    if line.get("stored") is True or body.get("kind", line.get("kind")) != line.get("kind"):
+    if line.get("stored") is True or not _fits(line, body):
         return line
     return {**line, **{name: body[name] for name in _CONTENT if name in body}, "stored": True, "reason": None}
+
+
+def _fits(line: dict[str, Any], body: dict[str, Any]) -> bool:
+    """Whether an event may complete an entry: anybody who can write to the archive's refs can say anything.
+
+    One that is not what it should be must not cost a run the rest of its entries, nor give one another content.
+    """
+    digest, size, chunks, listed = (body.get(name) for name in _CONTENT)
+    return (
+        line.get("reason") in ("deferred", DROPPED)
+        and body.get("kind", line.get("kind")) == line.get("kind")
+        and is_sha256(digest)
+        and digest == (line.get("sha256") or digest)
+        and type(size) is int
+        and size == line.get("bytes")
+        and (is_sha256(listed) if listed is not None else type(chunks) is list)
+    )
 
 
 def _dropped(line: dict[str, Any]) -> dict[str, Any]:
@@ -99,6 +123,16 @@ def _dropped(line: dict[str, Any]) -> dict[str, Any]:
         return line
     kept = {name: value for name, value in line.items() if name not in ("chunks", "chunk_list")}
     return {**kept, "stored": False, "reason": DROPPED}
+
+
+def _added_and_removed(kind: str, own: Iterable[str], events: Iterable[Event]) -> list[str]:
+    standing = dict.fromkeys(own)
+    for event in events:
+        if event.kind == kind:
+            standing.update(dict.fromkeys(_texts(event.body.get("add"))))
+            for text in _texts(event.body.get("remove")):
+                standing.pop(text, None)
+    return list(standing)
 
 
 def _texts(value: Any) -> list[str]:

@@ -1,4 +1,4 @@
-"""Tags, notes and names that are given to a run after it was sealed, and the tag that means something: `pin`.
+"""Tags, notes, claims and names that are given to a run after it was sealed, and the tag that means something: `pin`.
 
 A person who pins a run says that it must not go, whoever tidies up later: it is not removed, nothing of it is
 dropped, and one that was pinned in the trash stays there however long its grace is over.
@@ -11,8 +11,9 @@ from collections.abc import Iterable
 from gitrun.archive.annotations import annotate
 from gitrun.archive.archive import Archive
 from gitrun.archive.run import Run
-from gitrun.archive.since import NAME, NOTE, TAG
+from gitrun.archive.since import CLAIM, NAME, NOTE, TAG, claims_of
 from gitrun.errors import GitrunError, LiveElsewhere, UsageError
+from gitrun.model.claims import parse_claim
 from gitrun.model.ids import short
 
 PIN = "pin"
@@ -40,6 +41,20 @@ def note(archive: Archive, run: Run, text: str) -> None:
     if not text.strip() or len(text) > _MAX_NOTE:
         raise UsageError(f"a note has some text, of at most {_MAX_NOTE:,} characters", next="gitrun note --help")
     say(archive, run, NOTE, {"text": text})
+
+
+def claim(archive: Archive, run: Run, add: Iterable[str] = (), remove: Iterable[str] = ()) -> list[str]:
+    """Claim something of a run, or take it back, durably; what is claimed of it now.
+
+    Raises LiveElsewhere for a run that is being recorded, UsageError for a text that is no claim.
+    """
+    _refuse_live(run)
+    before = claims_of(run.record.get("claims") or (), run.events())
+    adding = [text for text in dict.fromkeys(parse_claim(text).expr for text in add) if text not in before]
+    removing = [text for text in dict.fromkeys(map(str.strip, remove)) if text in before]
+    if adding or removing:
+        say(archive, run, CLAIM, {"add": adding, "remove": removing})
+    return claims_of(run.record.get("claims") or (), run.events())
 
 
 def rename(archive: Archive, run: Run, name: str) -> None:
@@ -71,5 +86,8 @@ def _refuse_live(run: Run) -> None:
 
 def _checked(name: str, what: str = "tag") -> str:
     if not name.strip() or not name.isprintable() or len(name) > _MAX_LENGTH:
-        raise UsageError(f"{name[:_MAX_LENGTH]!r} is no {what}: printable text of at most {_MAX_LENGTH} characters is")
+        raise UsageError(
+            f"{name[:_MAX_LENGTH]!r} is no {what}: printable text of at most {_MAX_LENGTH} characters is",
+            next=f"gitrun {'rename' if what == 'name' else 'tag'} --help",
+        )
     return name

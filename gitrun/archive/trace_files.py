@@ -12,16 +12,19 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
-from gitrun.archive.entries import Entry
 from gitrun.errors import GitrunError
 from gitrun.files.read import read_plain
 from gitrun.files.write import make_dirs, write_all
 
+if TYPE_CHECKING:
+    from gitrun.archive.entries import Entry
+
 MADE, READ = b"o", b"i"
 _MOST_ROWS = 200_000  # of one run
 _MOST_BYTES = 64 << 20  # of one file that are read
-_ROW = re.compile(rb"^([0-9a-f]{64}) ([oi]) ([0-9]{8}-[0-9]{6}-[0-9a-z]{6})$", re.MULTILINE)
+_ROW = rb"(?m)^([0-9a-f]{64}) ([oi]) ([0-9]{8}-[0-9]{6}-[0-9a-z]{6})$"
 Trace = tuple[str, bytes]  # a digest, made or read
 
 
@@ -41,7 +44,7 @@ class TraceFiles:
         name = digest[:2]
         if name not in self._shards:
             rows = self._shards[name] = {}
-            for found, kind, run in _ROW.findall(self._read(name)):
+            for found, kind, run in re.findall(_ROW, self._read(name)):
                 rows.setdefault(found.decode("ascii"), set()).add((kind, run.decode("ascii")))
         return self._shards[name].get(digest, set())
 

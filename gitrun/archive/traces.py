@@ -10,12 +10,13 @@ from __future__ import annotations
 import time
 
 from gitrun.archive.archive import Archive
-from gitrun.archive.entries import PART, Entry
+from gitrun.archive.entries import Entry
 from gitrun.archive.picking import expanded
 from gitrun.archive.run import Run, SealedRun
 from gitrun.archive.since import entries_of
 from gitrun.archive.trace_files import MADE, READ, Trace, TraceFiles, is_settled, traces_of
 from gitrun.errors import GitrunError
+from gitrun.model.artifacts import PART
 
 _ROUND = 64  # runs that are added in one go
 _SECOND = len("YYYYMMDD-HHMMSS")

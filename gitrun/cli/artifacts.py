@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import Annotated, Any
 
 import typer
 
 from gitrun.archive.entries import Entry
 from gitrun.archive.harmless import harmless
-from gitrun.archive.selectors import resolve
+from gitrun.archive.selectors import resolve_many
 from gitrun.archive.since import entries_of
 from gitrun.cli.common import JSON_HELP, RUN_HELP, open_archive, print_json
 from gitrun.model.canonical import path_text
+from gitrun.model.ids import short
 from gitrun.ui.table import Cell, print_lines, print_table
 from gitrun.ui.terminal import stderr, stdout
 from gitrun.ui.words import plural, size
@@ -31,33 +33,37 @@ def artifacts(
     """List the files a run read and wrote, and which of them are stored.
 
     A table on a terminal, lines with tabs between fields in a pipe: kind, type, bytes, sha256, `stored` or the reason
-    why not, evidence, the run that produced it, path. A directory of many files that were read is one line.
+    why not, evidence, the run that produced it, path. A directory of many files that were read is one line. Of several
+    runs the id of each stands before all that.
     """
     with open_archive() as archive:
-        found = resolve(archive, run)
-        entries = entries_of(found)
-    screen = stdout()
+        runs = list(archive.with_records(resolve_many(archive, [run])))
+        entries = [(found.id, entry) for found in runs for entry in entries_of(found)]
+    screen, many = stdout(), len(runs) > 1
     if json:
-        print_json([_object(entry) for entry in entries])
+        print_json([_object(run_id, entry) for run_id, entry in entries])
     elif screen.is_terminal and entries:
-        print_table(screen, _TITLES, [_row(entry) for entry in entries])
+        first = ["RUN"] if many else []
+        rows = [[*([Cell(short(run_id), "bold")] if many else []), *_row(entry)] for run_id, entry in entries]
+        print_table(screen, [*first, *_TITLES], rows)
     elif entries:
-        print_lines(screen, map(_fields, entries))
+        print_lines(screen, ([*([run_id] if many else []), *_fields(entry)] for run_id, entry in entries))
     if not entries:
-        stderr().line(f"gitrun: no files are recorded of run {found.id}")
+        stderr().line(f"gitrun: no files are recorded of {plural(len(runs), 'run') if many else f'run {runs[0].id}'}")
     elif screen.is_terminal:
-        stored = [entry for entry in entries if entry.stored]
+        stored = [entry for _, entry in entries if entry.stored]
         total = size(sum(entry.size or 0 for entry in stored))
-        stderr().line(f"gitrun: {plural(len(stored), 'file')} stored, {total}; next: gitrun get {found.id[-6:]} PATH")
+        said = f"{plural(len(stored), 'file')} stored, {total}"
+        stderr().line(f"gitrun: {said}; next: gitrun get {quote(run) if many else short(runs[0].id)} PATH")
 
 
-def _object(entry: Entry) -> dict[str, Any]:
+def _object(run_id: str, entry: Entry) -> dict[str, Any]:
     """One entry for programs; every key is always there."""
     more = {key: entry.facts.get(key) for key in ("mode", "evidence", "level", "target")}
     return {
-        **more, "path": path_text(entry.path), "kind": entry.kind, "type": entry.type, "bytes": entry.size,
-        "sha256": entry.sha256, "stored": entry.stored, "reason": entry.reason, "produced_by": entry.produced_by,
-        "overwritten": entry.facts.get("overwritten") is True,
+        **more, "run": run_id, "path": path_text(entry.path), "kind": entry.kind, "type": entry.type,
+        "bytes": entry.size, "sha256": entry.sha256, "stored": entry.stored, "reason": entry.reason,
+        "produced_by": entry.produced_by, "overwritten": entry.facts.get("overwritten") is True,
     }  # fmt: skip
 
 

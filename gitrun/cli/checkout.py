@@ -15,9 +15,13 @@ from gitrun.archive.run import Run
 from gitrun.archive.selectors import resolve
 from gitrun.archive.since import entries_of
 from gitrun.cli.common import RUN_HELP, open_archive
+from gitrun.cli.env import ALLOW_HELP, check_allow, tell
+from gitrun.errors import GitrunError
 from gitrun.model.canonical import path_text
 from gitrun.model.ids import short
+from gitrun.replay.checkout import CheckedOut
 from gitrun.replay.checkout import checkout as check_out
+from gitrun.replay.environments import create, default_place
 from gitrun.replay.retrieving import as_additions, is_to_have, why_not
 from gitrun.replay.source import of_run
 from gitrun.ui.terminal import stderr, stdout
@@ -37,6 +41,8 @@ def checkout(
     artifacts: Annotated[
         bool, typer.Option("--artifacts", help="Also the stored files that the run read and wrote.")
     ] = False,
+    env: Annotated[bool, typer.Option("--env", help="Also the environment that the run ran in, built anew.")] = False,
+    allow: Annotated[str | None, typer.Option("--allow", metavar="LEVEL", help=ALLOW_HELP)] = None,
 ) -> None:
     """Write the exact files a run started from to a fresh directory, and print that directory alone.
 
@@ -44,12 +50,16 @@ def checkout(
     it borrows its objects from the archive. Roots that lay outside the worktree go to DIR.roots, files that
     the run loaded from elsewhere to DIR.loaded, under their absolute paths. With --artifacts what the run read and
     wrote comes too, as far as it is stored; what lay outside, or where the source has a file, goes to DIR.artifacts.
+    With --env its environment is built as well: where it lay in the worktree (.venv), else in DIR.env.
     """
+    check_allow(allow)
     with open_archive() as archive:
         found = resolve(archive, run)
         target = _default(archive, found) if directory is None else directory
         files = _files(archive, found) if artifacts else []
         made = check_out(archive, of_run(found), target, archive.monitor, artifacts=as_additions(archive, files))
+        if env:
+            _build(archive, found, made, allow)
     for n, root in sorted(made.roots.items()):
         stderr().line(f"gitrun: root {n} lay outside the worktree; it is in {harmless(root)}")
     if made.loaded is not None:
@@ -57,6 +67,24 @@ def checkout(
     if made.artifacts is not None:
         stderr().line(f"gitrun: files of the run that had no free place are in {harmless(made.artifacts)}")
     stdout().data(os.fsencode(made.directory) + b"\n")
+
+
+def _build(archive: Archive, run: Run, made: CheckedOut, allow: str | None) -> None:
+    """The environment of a checkout; what was installed to be edited in place is the checkout's own."""
+    place = default_place(run, made.directory)
+    places = {os.fsdecode(root.path): made.roots[root.n] for root in of_run(run).roots if root.n in made.roots}
+    if isinstance(worktree := run.record.get("worktree"), str):
+        places[worktree] = made.directory
+    try:
+        built = create(archive, run, place, allow=allow, monitor=archive.monitor, places=places)
+    except GitrunError as problem:
+        problem.kept = f"the files are in {made.directory}"
+        raise
+    if built is None or built.directory is None:
+        stderr().line("gitrun: the program was no Python, so there is no environment")
+        return
+    tell(built.level, built.notes)
+    stderr().line(f"gitrun: the environment is in {harmless(built.directory)}")
 
 
 def _files(archive: Archive, run: Run) -> list[Entry]:

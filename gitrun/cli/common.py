@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gitrun.archive.archive import Archive
+from gitrun.archive.live_view import SoFar
 from gitrun.git.discovery import current_directory
 from gitrun.model.canonical import encode
 from gitrun.recording.tidying import seal_the_dead
@@ -24,9 +25,16 @@ def open_archive(environ: Mapping[str, str] = os.environ, *, tidy: bool = True) 
     """The archive around the current directory; `tidy` seals runs that are proved dead first."""
     monitor = TerminalMonitor(stderr(environ))
     archive = Archive.open(current_directory(), environ, monitor)
+    archive.so_far = _so_far
     if tidy:
         seal_the_dead(archive)
     return archive
+
+
+def _so_far(directory: str, most_bytes: int) -> SoFar:
+    from gitrun.recording.so_far import so_far  # only where a run is being recorded
+
+    return so_far(directory, most_bytes)
 
 
 def print_json(value: Any) -> None:

@@ -109,11 +109,14 @@ def _record(
     from gitrun.recording.request import RecordRequest
     from gitrun.recording.unrecorded import NotExecuted, cannot_start
 
+    if options.keys() & {"seed", "deterministic", "portable"}:
+        environ = _steadied(options, environ, command)
     request = RecordRequest(
         command,
         name=_text(options.get("name")),
         tags=tuple(map(os.fsdecode, _list(options.get("tags")))),
         note=_text(options.get("note")),
+        claims=_claims(_list(options.get("claims"))),
         group=_text(options.get("group")),
         config_files=tuple(_list(options.get("config_files"))),
         inputs=tuple(_list(options.get("inputs"))),
@@ -128,6 +131,8 @@ def _record(
         owns_process=True,
         on_start=lines.started,
     )
+    if options.get("probe") and request.join is not None:
+        raise UsageError("--probe: one member cannot repeat a run of several", next="gitrun record --help")
     if options.get("isolate") or options.get("at"):
         request = _isolated(request, _text(options.get("at")), environ, lines)
     try:
@@ -137,7 +142,40 @@ def _record(
         say(f"gitrun: {line}")
         return code
     lines.ended(done)
+    if options.get("probe"):
+        _probe(done, environ)
     return done.exit_code
+
+
+def _steadied(
+    options: Mapping[str, bytes | bool | list[bytes]], environ: dict[str, str], command: list[bytes]
+) -> dict[str, str]:
+    """The variables with those that make a command come out the same again."""
+    from gitrun.recording.injection import without_child
+    from gitrun.recording.steadying import Steady
+
+    text = _text(options.get("seed"))
+    if text is not None and not (text.isdecimal() and text.isascii() and int(text) < 1 << 63):
+        raise UsageError(f"--seed {text}: a number from 0 up to 2^63", next="gitrun record --help")
+    seed = None if text is None else int(text)
+    steady = Steady(bool(options.get("deterministic")), bool(options.get("portable")), seed)
+    environ = steady.variables(without_child(environ), command, os.getcwd())
+    os.environ.update(environ)  # a command that cannot be recorded runs with them as well
+    return environ
+
+
+def _probe(done: "Recorded", environ: Mapping[str, str]) -> None:
+    """Replays the run and tells what of it is not deterministic; the exit status stays that of the run."""
+    if not done.sealed or done.failure is not None or done.status in ("interrupted", "lost"):
+        say(f"gitrun: probe: {done.run_id} is not replayed, since it did not end as it should")
+        return
+    from gitrun.replay.probe import probe  # the command has ended
+
+    try:
+        for line in probe(done.run_id, environ):
+            say(f"gitrun: {line}" if not line.startswith(" ") else line)
+    except OSError as problem:
+        say(f"gitrun: probe: no verdict: {problem}")
 
 
 def _isolated(request: "RecordRequest", at: str | None, environ: dict[str, str], lines: "Lines") -> "RecordRequest":
@@ -189,8 +227,9 @@ class Lines(Monitor):
             say(f"gitrun: {run.failure}")
         if run.others:
             if not self.quiet:
-                others = "1 other member goes" if run.others == 1 else f"{run.others} other members go"
-                say(f"gitrun: {run.run_id} {run.status} here, {others} on")
+                from gitrun.ui.words import leaving  # the command has ended
+
+                say(f"gitrun: {leaving(run)}")
             return
         if not run.sealed:
             say(f"gitrun: {run.run_id} is not sealed: {run.problem}")
@@ -250,6 +289,14 @@ def _metric_files(paths: list[bytes]) -> tuple[bytes, ...]:
             name = os.fsdecode(path)
             raise UsageError(f"--metrics {name}: no .csv, .tsv, .jsonl or .ndjson", next="gitrun record --help")
     return tuple(paths)
+
+
+def _claims(texts: list[bytes]) -> tuple[str, ...]:
+    if not texts:
+        return ()
+    from gitrun.model.claims import parse_claim  # most runs claim nothing
+
+    return tuple(parse_claim(os.fsdecode(text)).expr for text in texts)
 
 
 def _list(value: bytes | bool | list[bytes] | None) -> list[bytes]:

@@ -8,6 +8,8 @@ import typer
 
 from gitrun.archive.gc import gc as collect
 from gitrun.cli.common import open_archive
+from gitrun.replay.environments import collect as collect_environments
+from gitrun.replay.environments import shelf_of
 from gitrun.store.collect import end_session
 from gitrun.ui.monitor import TerminalMonitor
 from gitrun.ui.terminal import stderr, stdout
@@ -28,7 +30,8 @@ def gc(
 ) -> None:
     """Give back the space of what nothing needs any more.
 
-    Lets go of removed runs whose grace is over, and of stored content that no run, snapshot or recording names.
+    Lets go of removed runs whose grace is over, of stored content that no run, snapshot or recording names, and of
+    environments built for replays that none has used for 30 days.
     It may run beside recordings, and stops with nothing collected at a record it cannot read. Git's own objects
     are left to `git gc`.
     """
@@ -44,6 +47,10 @@ def gc(
                 f"gitrun: {len(swept.plan.dead)} packs are in the store's trash until the session "
                 f"{swept.done.waiting[0]} ends, next: gitrun gc (--end-session {swept.done.waiting[0]} if it is dead)"
             )
+        gone = collect_environments(shelf_of(archive), dry_run=dry_run)
+        if gone.environments:
+            what = f"{plural(gone.environments, 'built environment')} {would}let go of, {size(gone.freed)} {would}freed"
+            stderr().line(f"gitrun: {what}")
         runs, freed = plural(len(swept.expired), "removed run"), size(swept.done.freed)
         next_step = ", next: git gc" if swept.released else ""
         stderr().line(f"gitrun: {runs} {would}let go of, {freed} {would}freed{next_step}")

@@ -7,14 +7,18 @@ from typing import Annotated
 
 import typer
 
+from gitrun.archive.archive import Archive
+from gitrun.archive.entries import Entry
 from gitrun.archive.harmless import harmless
-from gitrun.archive.picking import distinct, expanded, pick
-from gitrun.archive.selectors import resolve
+from gitrun.archive.picking import distinct, expanded, pick, some_of
+from gitrun.archive.run import Run
+from gitrun.archive.selectors import resolve_many
 from gitrun.archive.since import entries_of
 from gitrun.cli.common import RUN_HELP, open_archive
 from gitrun.cli.fsck import DAMAGE
-from gitrun.errors import UsageError
+from gitrun.errors import GitrunError, UsageError
 from gitrun.model.canonical import path_text
+from gitrun.model.ids import short
 from gitrun.replay.retrieving import Missing, retrieve
 from gitrun.ui.terminal import stderr, stdout
 from gitrun.ui.words import plural, size
@@ -43,23 +47,37 @@ def get(
     Each is written below DIR under its recorded path (an absolute one without its first slash) and verified on the
     way. A directory stands for all below it, and * in a pattern crosses slashes. Nothing is overwritten. Prints the
     paths written. Exit status 1 where a file is not stored, 5 where one is damaged; the others are written.
+    Of several runs each has a directory of its own below DIR, named by the last six characters of its id; those that
+    have no such file are passed over.
     """
     if kind is not None and kind not in KINDS:
         raise UsageError(f"{harmless(kind)!r} is no kind of file: {', '.join(KINDS)}", next="gitrun get --help")
     with open_archive() as archive:
-        found = resolve(archive, run)
-        entries = [entry for entry in entries_of(found) if kind in (None, entry.kind)]
-        chosen = distinct(pick(expanded(entries, archive.store.get), paths, found.id))
-        got = retrieve(archive, found, chosen, os.path.abspath(directory), archive.monitor)
-    for path in got.paths:
-        stdout().line(harmless(os.path.join(directory, path_text(path))))
-    for missing in got.missing[:_SHOWN]:
+        runs = resolve_many(archive, [run])
+        wanted = {found.id: _chosen(archive, found, kind, paths, len(runs) > 1) for found in runs}
+        if not any(wanted.values()):
+            raise GitrunError(f"none of these {len(runs):,} runs has such a file", next="gitrun artifacts --help")
+        gone, files, total = list[Missing](), 0, 0
+        for found in runs:
+            place = directory if len(runs) == 1 else os.path.join(directory, short(found.id))
+            if wanted[found.id]:
+                got = retrieve(archive, found, wanted[found.id], os.path.abspath(place), archive.monitor)
+                for path in got.paths:
+                    stdout().line(harmless(os.path.join(place, path_text(path))))
+                gone, files, total = [*gone, *got.missing], files + len(got.paths), total + got.bytes
+    for missing in gone[:_SHOWN]:
         stderr().line(f"gitrun: {harmless(path_text(missing.entry.path))}: {harmless(missing.why)}")
-    if len(got.missing) > _SHOWN:
-        stderr().line(f"gitrun: … and {len(got.missing) - _SHOWN:,} more could not be brought back")
-    stderr().line(f"gitrun: {plural(len(got.paths), 'file')}, {size(got.bytes)}, verified")
-    if got.missing:
-        raise typer.Exit(_status(got.missing))
+    if len(gone) > _SHOWN:
+        stderr().line(f"gitrun: … and {len(gone) - _SHOWN:,} more could not be brought back")
+    stderr().line(f"gitrun: {plural(files, 'file')}, {size(total)}, verified")
+    if gone:
+        raise typer.Exit(_status(gone))
+
+
+def _chosen(archive: Archive, run: Run, kind: str | None, paths: list[str], is_one_of_many: bool) -> list[Entry]:
+    """The files of a run that are meant; raises GitrunError for a run alone that has none."""
+    entries = expanded([entry for entry in entries_of(run) if kind in (None, entry.kind)], archive.store.get)
+    return distinct(some_of(entries, paths) if is_one_of_many else pick(entries, paths, run.id))
 
 
 def _status(missing: list[Missing]) -> int:

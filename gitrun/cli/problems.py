@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-import traceback
 from collections.abc import Callable
 
 from gitrun.archive.harmless import harmless
@@ -68,7 +67,9 @@ def _show_place(problem: ExpressionError) -> None:
 
 def report_bug(bug: Exception) -> int:
     """Write the traceback where it can be found and return exit status 70."""
-    from gitrun.capture.secrets import Redactor  # only for a bug
+    import traceback  # this and what follows only for a bug
+
+    from gitrun.capture.secrets import Redactor
 
     plain = Redactor(os.environ).text  # an exception may quote what it could not digest
     text = plain("".join(traceback.format_exception(bug)))

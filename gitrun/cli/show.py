@@ -10,8 +10,9 @@ from gitrun.archive.archive import Archive
 from gitrun.archive.chains import describe_legs
 from gitrun.archive.children import children_of
 from gitrun.archive.message import command_line
+from gitrun.archive.proofs import Replays, summary
 from gitrun.archive.run import Run
-from gitrun.archive.selectors import resolve
+from gitrun.archive.selectors import resolve_many
 from gitrun.cli.common import JSON_HELP, RUN_HELP, open_archive, print_json
 from gitrun.errors import GitrunError
 from gitrun.ui.page import print_page
@@ -32,21 +33,33 @@ def show(
 ) -> None:
     """Show one run on one page.
 
-    What was run, from which source, on what, with which result, and whether it could be repeated.
+    What was run, from which source, on what, with which result, and whether it could be repeated. Of several runs, the
+    pages below each other, or an array.
     """
     with open_archive() as archive:
-        found = resolve(archive, run)
-        if lineage:
-            _show_lineage(archive, found, json)
-            return
-        described = {**found.to_json(), "legs": describe_legs(archive, found)}
-        places: dict[str, Any] = found.record.get("parts") or {}
-        children = [] if json else [f"{child.id} {child.summary.status}" for child in children_of(archive, found)]
-        curves = _curves(found, described, json)
+        chosen, replays = resolve_many(archive, [run]), Replays(archive)
+        objects = []
+        for found in chosen:
+            if found is not chosen[0] and not json:
+                stdout().line()
+            described = _show_lineage(archive, found, json) if lineage else _show(archive, found, replays, json)
+            objects.append(described)
     if json:
-        print_json(described)
-    else:
-        print_page(stdout(), described, command_line(described["command"]), places, children, curves)
+        print_json(objects[0] if len(objects) == 1 else objects)
+
+
+def _show(archive: Archive, found: Run, replays: Replays, json: bool) -> dict[str, Any]:
+    """The page of one run, printed unless it is for programs; what it shows."""
+    proofs = replays.of(found)
+    described = {**found.to_json(), "legs": describe_legs(archive, found)}
+    described["replays"] = [proof._asdict() for proof in proofs]
+    places: dict[str, Any] = found.record.get("parts") or {}
+    children = [] if json else [f"{child.id} {child.summary.status}" for child in children_of(archive, found)]
+    curves, drawn = _curves(found, described, json), _system_curves(found, described, json)
+    if not json:
+        command, proof = command_line(described["command"]), summary(proofs)
+        print_page(stdout(), described, command, places, children, curves, drawn, proof)
+    return described
 
 
 def _curves(run: Run, described: dict[str, Any], json: bool) -> dict[str, str]:
@@ -66,12 +79,25 @@ def _curves(run: Run, described: dict[str, Any], json: bool) -> dict[str, str]:
     return {} if json else sparklines_of(points, plain=not draws_blocks(stdout()))
 
 
-def _show_lineage(archive: Archive, run: Run, json: bool) -> None:
+def _system_curves(run: Run, described: dict[str, Any], json: bool) -> dict[str, str]:
+    """As `_curves`, of the system series."""
+    if not run.is_live and (json or not described["system"]):
+        return {}
+    from gitrun.recording.points import system_of
+    from gitrun.ui.metrics import draws_blocks, sparklines_of
+
+    try:
+        points, described["system"] = system_of(run)
+    except GitrunError:
+        return {}
+    return {} if json else sparklines_of(points, plain=not draws_blocks(stdout()))
+
+
+def _show_lineage(archive: Archive, run: Run, json: bool) -> dict[str, Any]:
     from gitrun.archive.lineage import lineage  # only when it is asked for
     from gitrun.ui.lineage import lineage_json, print_lineage
 
     found = lineage(archive, run)
-    if json:
-        print_json(lineage_json(found))
-    else:
+    if not json:
         print_lineage(stdout(), found)
+    return lineage_json(found)

@@ -28,6 +28,7 @@ from gitrun.ui.words import duration
 _EVERY_S = (1.0, 10.0)  # on a terminal, and elsewhere
 _TAIL = 10
 _METRICS = 12
+_MEMBERS = 16  # whose last words are shown
 
 
 def register(app: typer.Typer) -> None:
@@ -40,11 +41,15 @@ def watch(
     every: Annotated[
         float | None, typer.Option("--every", metavar="SECONDS", help="How often (1 on a terminal, else 10).")
     ] = None,
+    member: Annotated[
+        int | None, typer.Option("--member", min=0, help="Of a run of several members, this one alone.")
+    ] = None,
 ) -> None:
     """Watch a run: status, metrics, what it takes of the machine, the end of its console.
 
     On a terminal a page that is drawn anew until the run ends; elsewhere a line now and then. A run that
-    has ended is shown once. Ctrl-C ends the watching, not the run.
+    has ended is shown once. Of several members each has a line, and the lines of the console begin with their numbers.
+    Ctrl-C ends the watching, not the run.
     """
     screen = stdout()
     wait_s = every if every is not None else _EVERY_S[not screen.is_terminal]
@@ -54,14 +59,14 @@ def watch(
         found = resolve(archive, run)
         if isinstance(found, LiveRun):
             lives = is_live(archive, found)
-            with closing(Watched(found, plain=not draws_blocks(screen))) as watched, _drawing(screen):
+            with closing(Watched(found, not draws_blocks(screen), member)) as watched, _drawing(screen):
                 while lives():
                     _show(screen, watched)
                     time.sleep(wait_s)
     with open_archive(tidy=False) as archive:  # anew: the run may have been sealed since
         ended = archive.run(found.id)
         if ended is not None:
-            _print_end(screen, ended)
+            _print_end(screen, ended, member)
 
 
 def _show(screen: Screen, watched: Watched) -> None:
@@ -90,7 +95,7 @@ def _drawing(screen: Screen) -> Iterator[None]:
             screen.stream.flush()
 
 
-def _print_end(screen: Screen, run: Run) -> None:
+def _print_end(screen: Screen, run: Run, only: int | None) -> None:
     """How a run has ended, and what there is to see of it."""
     record = run.to_json()
     metrics = list(_last_values(record["metrics"]))
@@ -106,8 +111,11 @@ def _print_end(screen: Screen, run: Run) -> None:
         screen.line(f"  {name:14} {value}")
     for label, text in system_lines(record["system"]):
         screen.line(f"  {label:14} {text}")
-    for line in tail(read_console(run), _TAIL):
-        screen.line(f"  {line}")
+    numbers = [n for one in record["members"] if type(n := one.get("n")) is int and only in (None, n)] or [only or 0]
+    for n in numbers[:_MEMBERS]:
+        before = f"{n}| " if len(numbers) > 1 else ""
+        for line in tail(read_console(run, n), max(2, _TAIL // len(numbers))):
+            screen.line(f"  {before}{line}")
 
 
 def _last_values(metrics: dict[str, Any]) -> Iterator[tuple[str, str]]:

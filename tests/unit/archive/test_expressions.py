@@ -55,6 +55,7 @@ def select(text: str, now_s: float = NOW_S) -> str:
         ("config.n == 10", "bc"),  # a word without quotes is both
         ("config.n == '10'", "c"),
         ("config.n == 1152921504606846976", "a"),
+        ("config.n == " + "9" * 399, ""),  # no float is as large
         ("config.n != 10", "a"),
         ("name == 7", "c"),
         ("name ~ 'sweep-*'", "ab"),

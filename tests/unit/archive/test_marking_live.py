@@ -30,5 +30,5 @@ def test_the_chunks_behind_a_list_of_a_live_run(make_repo: Callable[..., Path]) 
         marked = {blob.hex() for blob in mark(archive).blobs}
         assert {listed, below, *(blob for blob, _ in chunks)} < marked and len(marked) == 43
         (parts / "artifacts.jsonl").write_bytes(encode_line({"path": "a", "chunk_list": "0" * 64}))
-        with pytest.raises(GitrunError):
+        with pytest.raises(GitrunError, match="run 20260102-030405-abcdef, which is being recorded: what a needs"):
             mark(archive)

@@ -103,8 +103,10 @@ def _bytes(found: pa.Table) -> bytes:
         _bytes(pa.table({"name": ["a"]})),
         _bytes(table((1, 1.0, None)).set_column(3, "value", pa.array(["x"]))),
         _bytes(table((1, 1.0, None)).set_column(1, "step", pa.array([1.5]))),
+        _bytes(table((1, 1.0, None)).set_column(0, "name", pa.array([None], pa.string()))),
+        _bytes(table((1, 1.0, None)).set_column(3, "value", pa.array([None], pa.float64()))),
     ],
-    ids=["empty", "cut", "zeros", "columns", "a text for a value", "a float for a step"],
+    ids=["empty", "cut", "zeros", "columns", "a text for a value", "a float for a step", "no name", "no value"],
 )
 def test_a_part_that_is_none_is_damage(data: bytes) -> None:
     with pytest.raises(DamagedRecord, match=r"metrics\.parquet"):

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from gitrun.archive.entries import Entry, read_entries
-from gitrun.archive.picking import distinct, expanded, means, pick
+from gitrun.archive.picking import distinct, expanded, pick
 from gitrun.errors import BlobNotFound, GitrunError
 from gitrun.model.canonical import encode_line, path_text
+from gitrun.model.patterns import means
 
 RUN = "20261124-061246-abc123"
 
@@ -38,7 +39,7 @@ def entries(*paths: bytes, kind: str = "output") -> list[Entry]:
     ],
 )
 def test_what_a_pattern_means(pattern: str, path: bytes, meant: bool) -> None:
-    assert means(pattern, path) is meant
+    assert means(pattern, path_text(path)) is meant
 
 
 def test_a_pattern_that_means_nothing_is_an_error() -> None:
@@ -51,6 +52,12 @@ def test_a_pattern_that_means_nothing_is_an_error() -> None:
 def test_of_one_path_the_file_as_the_run_left_it() -> None:
     both = [*entries(b"m", kind="artifact"), *entries(b"m", kind="input"), *entries(b"m"), *entries(b"n", kind="input")]
     assert [(entry.path, entry.kind) for entry in distinct(both)] == [(b"m", "output"), (b"n", "input")]
+
+
+def test_an_output_that_was_not_stored_hides_no_artifact_that_was_and_no_input_stands_for_it() -> None:
+    left = [entry._replace(stored=False) for entry in entries(b"m", b"n")]
+    others = [*entries(b"m", kind="artifact"), *entries(b"m", b"n", kind="input")]
+    assert [(entry.path, entry.kind) for entry in distinct([*left, *others])] == [(b"m", "artifact"), (b"n", "output")]
 
 
 def test_a_directory_is_opened_up_and_one_that_cannot_be_stands_for_itself() -> None:

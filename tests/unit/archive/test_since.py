@@ -46,18 +46,19 @@ def test_a_dropped_file_keeps_its_digest_and_loses_what_leads_to_its_content() -
 
 def test_what_was_said_last_counts() -> None:
     drop = event(DROP, {"paths": ["a"]})
-    stored = event(STORED, {"path": "a", "sha256": B, "bytes": 4, "chunks": [[B, 4]]})
+    stored = event(STORED, {"path": "a", "sha256": B, "bytes": 3, "chunks": [[B, 3]]})
     deferred = line("a", stored=False, reason="deferred", sha256=None, chunks=[])
     assert standing([deferred], [drop]) == [deferred], "what was never stored cannot be dropped"
     completed = standing([deferred], [stored])[0]
-    assert (completed["stored"], completed["reason"], completed["sha256"], completed["bytes"]) == (True, None, B, 4)
+    assert (completed["stored"], completed["reason"], completed["sha256"], completed["bytes"]) == (True, None, B, 3)
     assert standing([deferred], [stored, drop])[0]["reason"] == "dropped"
     assert standing([deferred], [stored, drop, stored])[0]["stored"] is True
     assert standing([line("a")], [stored])[0]["sha256"] == A, "what is stored is not replaced"
 
 
 def test_two_kinds_of_one_path() -> None:
-    lines = [line("a", kind="artifact", stored=False), line("a", stored=False)]
+    not_yet = {"stored": False, "reason": "deferred", "sha256": None}
+    lines = [line("a", kind="artifact", **not_yet), line("a", **not_yet)]
     stored = event(STORED, {"path": "a", "kind": "output", "sha256": B, "bytes": 3, "chunks": [[B, 3]]})
     assert [each["stored"] for each in standing(lines, [stored])] == [False, True]
     both = standing([line("a", kind="artifact"), line("a")], [event(DROP, {"paths": ["a"]})])
@@ -72,3 +73,25 @@ def test_lines_of_any_shape_are_left_to_whoever_checks_them(lines: Any) -> None:
 def test_a_link_has_no_content_to_drop() -> None:
     link = line("a", type="link", target="b")
     assert standing([link], [event(DROP, {"paths": ["a"]})]) == [link]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"sha256": 5}, {"sha256": None}, {"sha256": "B" * 64}, {"bytes": "3"}, {"bytes": -3}, {"bytes": 10**15},
+        {"bytes": True}, {"chunks": 7}, {"chunk_list": {"a": 1}}, {"kind": "input"}, {"path": ["a"]},
+    ],
+)  # fmt: skip
+def test_an_event_that_is_not_what_it_should_be_completes_nothing(body: dict[str, Any]) -> None:
+    deferred = line("a", stored=False, reason="deferred", sha256=None, chunks=[])
+    whole = {"path": "a", "sha256": B, "bytes": 3, "chunks": [[B, 3]]}
+    assert standing([deferred], [event(STORED, {**whole, **body})]) == [deferred]
+
+
+def test_nobody_can_give_an_entry_another_content() -> None:
+    other = event(STORED, {"path": "a", "sha256": B, "bytes": 3, "chunks": [[B, 3]]})
+    for reason in ("no_keep", "limit", "dropped", "deferred"):
+        left = line("a", stored=False, reason=reason)
+        assert standing([left], [other]) == [left], "its digest is known, and another"
+    same = event(STORED, {"path": "a", "sha256": A, "bytes": 3, "chunks": [[A, 3]]})
+    assert standing([line("a", stored=False, reason="dropped")], [same])[0]["stored"] is True
