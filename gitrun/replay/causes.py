@@ -75,7 +75,7 @@ class Symptoms(NamedTuple):
     @property
     def renamed(self) -> list[Output]:
         """The files that have another name, which no rule explains."""
-        return [each for each in self.outputs if each.renamed_from is not None and each.level == Level.DIFFERS]
+        return [each for each in self.outputs if each.renamed_from is not None and each.rule is None]
 
 
 class _Cause(NamedTuple):
@@ -90,9 +90,9 @@ def causes(recorded: Facts, replayed: Facts, symptoms: Symptoms, notes: Iterable
     found: list[_Cause] = []
     for ask in (_texts,) if symptoms.level == Level.SEMANTIC else _QUESTIONS:
         found += ask(recorded, replayed, symptoms)
-    found.sort(key=lambda cause: -cause.weight)
     if not any(cause.weight >= _AT_LEAST for cause in found):
         found.append(_Cause(0, NOTHING_KNOWN))
+    found.sort(key=lambda cause: -cause.weight)
     return [*(cause.text for cause in found), *notes]
 
 
@@ -118,10 +118,10 @@ def _texts(a: Facts, b: Facts, symptoms: Symptoms) -> list[_Cause]:
     high = symptoms.level == Level.SEMANTIC
     if semantic:
         text = f"the values are the same, what is around them is not: {_paths(semantic)} ({semantic[0].detail})"
-        found.append(_Cause(97 if high else 40, text))
+        found.append(_Cause(97 if high else -1, text))  # the same values explain no others
     if renamed:
         found.append(
-            _Cause(96 if high else 39, f"names that vary from run to run: {_paths(renamed)} ({renamed[0].detail})")
+            _Cause(96 if high else -2, f"names that vary from run to run: {_paths(renamed)} ({renamed[0].detail})")
         )
     if stamped := symptoms.texts(STAMPS):
         found.append(
@@ -202,8 +202,11 @@ def _names(a: Facts, b: Facts, symptoms: Symptoms) -> list[_Cause]:
         return []
     first = symptoms.renamed[0]
     was, now = path_text(first.renamed_from or b""), path_text(first.path)
-    pids = [str((facts.observed or {}).get("pid")) for facts in (a, b)]
-    what = "the process's number" if pids[0] in was and pids[1] in now else "something that varies from run to run"
+    pids = [(facts.observed or {}).get("pid") for facts in (a, b)]
+    holds = pids[0] != pids[1] and all(
+        re.search(rf"(?<!\d){pid}(?!\d)", path) for pid, path in zip(pids, (was, now), strict=True)
+    )
+    what = "the process's number" if holds else "something that varies from run to run"
     more = f", and {len(symptoms.renamed) - 1:,} more" if len(symptoms.renamed) > 1 else ""
     return [_Cause(90, f"a name holds {what}: {was} -> {now}{more}")]
 

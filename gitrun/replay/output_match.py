@@ -33,7 +33,7 @@ class Output(NamedTuple):
     """A file as a verdict has it.
 
     `decides` is False for the text of a log that differs. `is_alone`: one side has nothing that stands for it.
-    `why` is what its text itself says about the difference (`stamps.explain`).
+    `why` is what its text itself says about the difference (`stamps.explain`), `rule` why it has another name.
     """
 
     path: bytes
@@ -43,6 +43,7 @@ class Output(NamedTuple):
     decides: bool = True
     is_alone: bool = False
     why: str = ""
+    rule: str | None = None
 
 
 def match_output(pair: Pair, recorded: Side, replayed: Side, tolerance: Tolerance) -> Output:
@@ -68,7 +69,7 @@ def match_output(pair: Pair, recorded: Side, replayed: Side, tolerance: Toleranc
     found = _with_mode(a, b, found)
     found = _with_name(pair, found)
     decides = found.level >= Level.TOLERANCE or not _is_log_text(pair, found)
-    return Output(pair.path, found.level, found.detail, pair.renamed_from, decides, why=why)
+    return Output(pair.path, found.level, found.detail, pair.renamed_from, decides, why=why, rule=pair.rule)
 
 
 def _alone(pair: Pair) -> Output:

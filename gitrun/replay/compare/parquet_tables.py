@@ -56,12 +56,16 @@ def _same_values(a: Any, b: Any) -> Finding:
             if words[0].get(key) != words[1].get(key)]  # fmt: skip
     if a.metadata.created_by != b.metadata.created_by:
         what.append("the program that wrote it")
+    if what == [_ARROW.decode()]:  # the columns are the same, so nothing in it had to change
+        raise NotThis("what Arrow says of the columns was changed")
     packing = [_packing(each) for each in (a, b)]
     if [row_group[0] for row_group in packing[0]] != [row_group[0] for row_group in packing[1]]:
         raise NotThis("the rows are grouped, or described, in another way")
+    if not a.metadata.schema.equals(b.metadata.schema) or a.metadata.format_version != b.metadata.format_version:
+        raise NotThis("the columns are described in another way")
     if packing[0] != packing[1]:
         what.append("compression or encoding")
-    if what in ([], [_ARROW.decode()]):  # the columns are the same, so nothing in the latter had to change
+    if not what:
         raise NotThis("bytes differ that nothing explains")
     return Finding(Level.SEMANTIC, f"the same table, only {', '.join(what)} differ", "the metadata")
 
@@ -78,10 +82,14 @@ def _packing(file: Any) -> list[tuple[object, object]]:
     for index in range(file.metadata.num_row_groups):
         group = file.metadata.row_group(index)
         columns = [group.column(each) for each in range(group.num_columns)]
-        said = [repr(each.statistics.to_dict()) if each.is_stats_set and each.statistics else "" for each in columns]
+        said = [(each.path_in_schema, each.physical_type, each.num_values, _statistics(each)) for each in columns]
         packed = [(each.compression, each.encodings, each.total_compressed_size) for each in columns]
         found.append(((group.num_rows, said), [(each[0], sorted(each[1])) for each in packed]))
     return found
+
+
+def _statistics(column: Any) -> str:
+    return repr(column.statistics.to_dict()) if column.is_stats_set and column.statistics else ""
 
 
 def _open(window: Window) -> Any:
