@@ -165,8 +165,14 @@ FIRST: dict[str, tuple[Facts, Facts, Symptoms, str]] = {
         "only the path of its own directory",
     ),
     "a pid in a name": (
-        facts(), facts(), Symptoms(Level.DIFFERS, outputs=[Output(b"a-100", Level.DIFFERS, "", b"b-100")]),
-        "a name holds the process's number: b-100 -> a-100",
+        facts(), facts({"observed": {"processes": [{"pid": 7}]}}),
+        Symptoms(Level.DIFFERS, outputs=[Output(b"a-7", Level.DIFFERS, "", b"a-100")]),
+        "a name holds the process's number: a-100 -> a-7",
+    ),
+    "a pid that is part of a date": (
+        facts({"observed": {"processes": [{"pid": 6}]}}), facts({"observed": {"processes": [{"pid": 7}]}}),
+        Symptoms(Level.DIFFERS, outputs=[Output(b"r-20261127", Level.DIFFERS, "", b"r-20261126")]),
+        "a name holds something that varies from run to run",
     ),
     "a counter over leftovers": (
         facts(record={"source": {"tree": "t", "excluded": [{"path": "runs/0", "reason": "output"}]}}), facts(),
