@@ -16,6 +16,7 @@ from typing import Any
 
 from gitrun.capture.configfile import MAX_BYTES, Unreadable, format_of, read_values
 from gitrun.capture.facts import Facts, place, structure, unwaiting
+from gitrun.capture.places import AS_HERE, Places
 from gitrun.capture.program import Program
 from gitrun.capture.secret_files import is_secret_file
 from gitrun.capture.secrets import Redactor
@@ -32,18 +33,21 @@ def capture_config(
     cwd: bytes,
     worktree: bytes | None,
     program: Program,
+    places: Places = AS_HERE,
 ) -> Facts:
     """The content of config.json: values, provenance, positional words, files.
 
     `argv` is the command as the user typed it (secrets are replaced here), `files` are those given to gitrun,
-    `program` tells where among its words the program stands and whether a script follows it.
+    `program` tells where among its words the program stands and whether a script follows it, `places` what its paths
+    mean here.
     """
     problems: list[str] = []
     values: dict[str, Any] = {}
     provenance: dict[str, dict[str, Any]] = {}
     described = []
     start = arguments_start(argv, program.at, program.script_follows)
-    named = [(path, "gitrun") for path in files] + [(path, "argv") for path in _named_files(argv[start:], cwd)]
+    words_here = list(map(places.real_word, argv[start:]))
+    named = [(path, "gitrun") for path in files] + [(path, "argv") for path in _named_files(words_here, cwd)]
     for path, given_by in _distinct(named, cwd, problems):
         description, found = read_file(path, given_by, redactor, worktree)
         described.append(description)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from gitrun.capture.config import MAX_FILES, read_file
 from gitrun.capture.configfile import format_of
 from gitrun.capture.facts import Facts, place
+from gitrun.capture.places import Places
 from gitrun.capture.secrets import Redactor
 from gitrun.model.canonical import path_bytes, path_text
 
@@ -51,7 +52,7 @@ def merge_config(
     if chosen is None:
         others = _others(observed, [], redactor)
         return Facts({**config, **({"others": others} if others else {})}, [])
-    merger = _Merger(config, redactor, command, worktree)
+    merger = _Merger(config, redactor, command, worktree, observed.places)
     merger.merge(chosen)
     if others := _others(observed, chosen.configs, redactor):
         merger.config["others"] = others
@@ -70,7 +71,12 @@ def _choose(observed: Observed) -> _Chosen | None:
 
 class _Merger:
     def __init__(
-        self, config: dict[str, Any], redactor: Redactor, command: Sequence[bytes], worktree: bytes | None
+        self,
+        config: dict[str, Any],
+        redactor: Redactor,
+        command: Sequence[bytes],
+        worktree: bytes | None,
+        places: Places,
     ) -> None:
         self.config = {
             **config,
@@ -80,6 +86,7 @@ class _Merger:
         }
         self.problems: list[str] = []
         self._redactor, self._command, self._worktree = redactor, command, worktree
+        self._places = places
         self._values: dict[str, Any] = {}
         self._provenance: dict[str, dict[str, Any]] = {}
 
@@ -186,7 +193,7 @@ class _Merger:
                 continue
             if not isinstance(value, str) or not any(part in name.lower() for part in _NAMES_A_FILE):
                 continue
-            path = os.path.join(process.start.get("cwd") or b"/", path_bytes(value))
+            path = self._places.real(os.path.join(process.start.get("cwd") or b"/", path_bytes(value)))
             if format_of(path) and os.path.isfile(path):
                 found = self._add_file(path, "program", process)
                 for key, item in found.items():
@@ -197,7 +204,7 @@ class _Merger:
 
     def _add_file(self, path: bytes, given_by: str, process: Process) -> dict[str, Any]:
         """Describes a file once; its values, where it has not been written since the program started."""
-        path = os.path.normpath(os.path.join(process.start.get("cwd") or b"/", path))
+        path = self._places.real(os.path.normpath(os.path.join(process.start.get("cwd") or b"/", path)))
         known = [entry.get("path") for entry in self.config["files"]]
         if place(path, self._worktree) in known or len(known) >= MAX_FILES:
             return {}

@@ -20,8 +20,9 @@ from collections.abc import Mapping
 
 from gitrun.errors import GitrunError
 from gitrun.files.read import read_plain
+from gitrun.files.room import make_room
 from gitrun.files.user_cache import user_cache as cache_of
-from gitrun.files.write import make_dirs, remove_quietly, write_file
+from gitrun.files.write import make_dirs, write_file
 from gitrun.store.stat_cache import clock, settled_before
 
 WORTH_BYTES = 16 << 10  # below this, reading is as quick as asking
@@ -78,7 +79,7 @@ class Digests:
                 rest = b"".join([_ROW.pack(*key, *value) for key, value in self._known[name].items()])
                 path = os.path.join(self._directory, name)
                 write_file(path, _HEAD.pack(_MAGIC, zlib.crc32(rest)) + rest, sync=False)
-            _make_room(self._directory)
+            make_room(self._directory, size=MOST_BYTES)
         except (OSError, GitrunError):
             pass  # a full disk, or a directory that is not ours to write: files are hashed again
         self._changed.clear()
@@ -113,17 +114,3 @@ def _read(path: str) -> Rows:
     if data[: _HEAD.size] != _HEAD.pack(_MAGIC, zlib.crc32(rest)) or len(rest) % _ROW.size:
         return {}
     return {(dev, ino): (size, mtime, ctime, digest) for dev, ino, size, mtime, ctime, digest in _ROW.iter_unpack(rest)}
-
-
-def _make_room(directory: str) -> None:
-    """Remove the oldest files until a quarter of the room is free, where there is none."""
-    found = [(entry.stat(), entry.path) for entry in os.scandir(directory)]
-    files = sorted((facts.st_mtime_ns, facts.st_size, path) for facts, path in found)
-    size = sum(length for _, length, _ in files)
-    if size <= MOST_BYTES:
-        return
-    for _, length, path in files:
-        if size <= MOST_BYTES * 3 // 4:
-            return
-        remove_quietly(path)
-        size -= length

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 
 from gitrun.capture.findings import View
 from gitrun.capture.secret_files import is_secret_file
+from gitrun.model.patterns import names
 from gitrun.monitor import Monitor
 from gitrun.settings import Settings
 
@@ -96,9 +96,7 @@ class Guard:
         )
 
     def _is_included(self, path: bytes) -> bool:
-        text = os.fsdecode(path)
-        name = text.rpartition("/")[2]
-        return any(fnmatchcase(text, glob) or fnmatchcase(name, glob) for glob in self.limits.include_secrets)
+        return any(names(glob, os.fsdecode(path)) for glob in self.limits.include_secrets)
 
     def _weight(self, files: int, size: int) -> float:
         return files / (self.limits.max_files or 1) + size / (self.limits.max_bytes or 1)

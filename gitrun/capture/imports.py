@@ -17,6 +17,7 @@ from gitrun.model.canonical import path_bytes
 
 if TYPE_CHECKING:
     from gitrun.capture.observed import Observed, Process
+    from gitrun.capture.places import Places
 
 MAIN = "__main__"
 _ARCHIVE = re.compile(rb"\.(?:zip|egg|whl|pyz|pyzw)(?=/)")
@@ -42,8 +43,8 @@ class Loaded(NamedTuple):
 def loaded_files(observed: Observed, command: list[str], cwd: bytes, worktree: bytes | None) -> Iterator[Loaded]:
     """Everything the processes of a run loaded; a file may come several times. `cwd` is where the command started."""
     for process in observed.processes:
-        yield from _of_process(process, cwd)
-    yield from _of_command(command, cwd, worktree)
+        yield from _of_process(process, cwd, observed.places)
+    yield from _of_command(observed.places.real_words(command), cwd, worktree)
 
 
 def import_root(module: str | None, path: bytes) -> bytes | None:
@@ -70,7 +71,7 @@ def base_of(process: Process, cwd: bytes) -> bytes:
     return here
 
 
-def _of_process(process: Process, cwd: bytes) -> Iterator[Loaded]:
+def _of_process(process: Process, cwd: bytes, places: Places) -> Iterator[Loaded]:
     base = base_of(process, cwd)
     for module in process.modules:
         path = os.path.join(base, module.path)
@@ -82,7 +83,7 @@ def _of_process(process: Process, cwd: bytes) -> Iterator[Loaded]:
     argv = process.start.get("argv")
     first = argv[0] if isinstance(argv, list) and argv else None
     if isinstance(first, (str, bytes)) and os.fsencode(first) not in (b"", b"-", b"-c", b"-m"):
-        yield Loaded(os.path.join(base, os.fsencode(first)), MAIN)
+        yield Loaded(places.real(os.path.join(base, os.fsencode(first))), MAIN)
     for path in process.mapped:
         if path.startswith(b"/") and not path.endswith(_DELETED):
             yield Loaded(path, is_library=True)

@@ -20,9 +20,9 @@ from gitrun.capture.digests import Digests
 from gitrun.capture.facts import place, relative, text_path, unwaiting
 from gitrun.capture.globs import matches
 from gitrun.capture.secret_files import is_secret_file
+from gitrun.model.artifacts import MAX_INPUTS
 from gitrun.model.times import iso
 
-MAX_FILES = 100_000
 BUFFER_BYTES = 1 << 20
 SAMPLE_BYTES = 64 << 10
 SAMPLE, STAT = "sample", "stat"  # levels; none where all of the content was hashed
@@ -68,8 +68,8 @@ def capture_inputs(
         for path in matches(os.path.join(cwd, pattern), problems):
             matched = True
             found[os.path.normpath(path)] = "declared"
-            if len(found) >= MAX_FILES:
-                problems.append(f"input {text_path(pattern)}: more than {MAX_FILES} files; the rest is not recorded")
+            if len(found) >= MAX_INPUTS:
+                problems.append(f"input {text_path(pattern)}: more than {MAX_INPUTS} files; the rest is not recorded")
                 break
         if not matched and len(problems) == complaints:
             problems.append(f"input {text_path(pattern)}: matches no file")

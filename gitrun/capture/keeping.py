@@ -15,14 +15,15 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterable, Sequence
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gitrun.capture.contents import same_moment
 from gitrun.capture.facts import text_path
 from gitrun.capture.secret_files import is_secret_file
 from gitrun.errors import GitrunError
+from gitrun.files.read import pieces
 from gitrun.model.listing import first_lines
+from gitrun.model.patterns import means, names
 from gitrun.monitor import SILENT, Monitor, Task
 from gitrun.store.chunk_lists import place
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from gitrun.store.ingest import Session
 
 DEFERRED = "deferred"
-_BUFFER_BYTES = 1 << 20
 _MOST_PROBLEMS = 20
 
 
@@ -86,16 +86,10 @@ def is_named(patterns: Sequence[str], path: bytes, budget: Budget) -> bool:
     """Whether one of the patterns names an output: by its path, its name, or a directory above it."""
     if not patterns:
         return False
-    names = [text_path(path)]
+    forms = [text_path(path)]
     if budget.base and path.startswith(budget.base):
-        names.append(text_path(path[len(budget.base) :]))
-    return any(
-        fnmatchcase(name, pattern)
-        or fnmatchcase(os.path.basename(name), pattern)
-        or name.startswith(pattern.rstrip("/") + "/")
-        for pattern in patterns
-        for name in names
-    )
+        forms.append(text_path(path[len(budget.base) :]))
+    return any(means(pattern, form) or names(pattern, form) for pattern in patterns for form in forms)
 
 
 class _TimeIsUp(Exception):
@@ -126,6 +120,7 @@ class _Taker:
         try:
             return self._file(output, line)
         except FileNotFoundError:
+            self.problems.append(f"{line['path']}: it was there when the command had ended, and is gone")
             return None
         except (OSError, GitrunError) as problem:
             if self._session.failed:
@@ -152,7 +147,10 @@ class _Taker:
             line["bytes"] = before.st_size
             if reason is None and not chosen:
                 self._left -= before.st_size
-            kept = self._stored(fd, before) if reason is None else {"reason": reason, "sha256": self._hash(fd)}
+            if reason is None:
+                kept = self._stored(fd, before)
+            else:
+                kept = {"reason": reason, "sha256": self._hash(fd, before.st_size)}
             after = os.fstat(fd)
             if not same_moment(before, after) and kept["reason"] != DEFERRED:
                 self.problems.append(f"{line['path']}: changed while it was read")
@@ -184,12 +182,12 @@ class _Taker:
         where = place(content.chunks, self._session.put)
         return {"bytes": content.bytes, "sha256": content.sha256, "stored": True, "reason": None, **where}
 
-    def _hash(self, fd: int) -> str | None:
+    def _hash(self, fd: int, size: int) -> str | None:
         """The digest of what is not stored, where there is time for it."""
         digest = hashlib.sha256()
         try:
             self._told(0)
-            while piece := os.read(fd, _BUFFER_BYTES):
+            for piece in pieces(fd, size):
                 digest.update(piece)
                 self._told(len(piece))
         except _TimeIsUp:

@@ -49,15 +49,15 @@ def read_metric_file(path: bytes, name: str, since_ns: int, points: Points) -> N
     if len(data) > MAX_BYTES:
         points.tell(f"{name}: more than {MAX_BYTES:,} bytes, of which the first were read")
     lines = io.StringIO(data[:MAX_BYTES].decode("utf-8-sig", "replace"), newline="")
-    last_step = -1
-    try:
-        for row in _rows(lines, kind_of(path)):
-            if row is not None:
-                last_step = _add(row, last_step, points)
-            else:
-                points.tell(f"{name}: a line that is no row of it was passed over")
-    except (csv.Error, RecursionError) as problem:
-        points.tell(f"{name}: {problem}")
+    last_step, count = -1, 0
+    for row in _rows(lines, kind_of(path)):
+        if row is not None:
+            last_step, more = _add(row, last_step, points)
+            count += more
+        else:
+            points.tell(f"{name}: a line that is no row of it was passed over")
+    if not count:
+        points.tell(f"{name}: there is no metric in it")
     points.settle()
 
 
@@ -67,14 +67,22 @@ def _rows(lines: Iterable[str], kind: str | None) -> Iterator[Mapping[str, Any] 
             if line.strip():
                 yield _object(line)
         return
-    for row in csv.DictReader(lines, dialect="excel-tab" if kind == "tsv" else "excel", skipinitialspace=True):
-        yield {name: value for name, value in row.items() if type(name) is str and type(value) is str}
+    rows = csv.DictReader(lines, dialect="excel-tab" if kind == "tsv" else "excel", skipinitialspace=True)
+    while True:
+        try:
+            row = next(rows)
+        except StopIteration:
+            return
+        except csv.Error:
+            yield None  # it goes on with the next line
+        else:
+            yield {name: value for name, value in row.items() if type(name) is str and type(value) is str}
 
 
 def _object(line: str) -> dict[str, Any] | None:
     try:
         value = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return dict(_flat(value, "", 0)) if type(value) is dict else None
 
@@ -87,8 +95,8 @@ def _flat(value: dict[str, Any], above: str, depth: int) -> Iterator[tuple[str, 
             yield above + key, item
 
 
-def _add(row: Mapping[str, Any], last_step: int, points: Points) -> int:
-    """Adds a row's points, and returns its step; one that has no name for it is a step further than the last."""
+def _add(row: Mapping[str, Any], last_step: int, points: Points) -> tuple[int, int]:
+    """Adds a row's points; its step, which is one further than the last where no name says it, and how many."""
     lower = {name.strip().lower(): name for name in row}
     step_of, time_of, rank_of = (
         next((lower[name] for name in names if name in lower), None) for names in (STEPS, TIMES, RANKS)
@@ -96,12 +104,14 @@ def _add(row: Mapping[str, Any], last_step: int, points: Points) -> int:
     step = _whole(row[step_of] if step_of is not None else last_step + 1)
     rank = _whole(row[rank_of]) if rank_of is not None else None
     time_ns = _time_ns(row[time_of]) if time_of is not None else None
+    count = 0
     for name, cell in row.items():
         value = None if name in (step_of, time_of, rank_of) else _number(cell)
-        plain = name.strip().replace("\0", "")
-        if value is not None and 0 < len(plain.encode("utf-8", "replace")) <= MAX_NAME:
-            points.add(plain, value, step, time_ns, rank if rank is not None and 0 <= rank < 1 << 31 else None)
-    return last_step if step is None else step
+        plain = name.strip().replace("\0", "").encode("utf-8", "replace")  # JSON may name half a character
+        if value is not None and 0 < len(plain) <= MAX_NAME:
+            points.add(plain.decode(), value, step, time_ns, rank if rank is not None and 0 <= rank < 1 << 31 else None)
+            count += 1
+    return last_step if step is None else step, count
 
 
 def _number(cell: Any) -> float | None:

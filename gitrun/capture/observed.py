@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from gitrun.capture.places import AS_HERE, Places, read_places
 from gitrun.child.frames import HEADER_BYTES, read_frames
 
 MAX_FILES = 10_000
@@ -66,10 +67,14 @@ class Process(NamedTuple):
 
 
 class Observed(NamedTuple):
-    """All reports of a run by the time they started; the first is the primary process."""
+    """All reports of a run by the time they started; the first is the primary process.
+
+    The paths of files in them are those that they have here; `places` does the same for other words of the run.
+    """
 
     processes: list[Process]
     problems: list[str]
+    places: Places = AS_HERE
 
 
 def read_observed(member_dir: str, *, starts_only: bool = False) -> Observed:
@@ -77,7 +82,7 @@ def read_observed(member_dir: str, *, starts_only: bool = False) -> Observed:
 
     `starts_only`: of each report no more than who speaks, for a reader who comes by while they are written.
     """
-    reader = _Reader(starts_only)
+    reader = _Reader(starts_only, read_places(member_dir))
     try:
         names = sorted(name for name in os.listdir(member_dir) if _NAME.fullmatch(name))
     except OSError as problem:
@@ -91,12 +96,13 @@ def read_observed(member_dir: str, *, starts_only: bool = False) -> Observed:
         process.start["primary"] = at == 0
         for config in process.configs:
             config["primary"] = at == 0
-    return Observed(order, reader.problems)
+    return Observed(order, reader.problems, reader.places)
 
 
 class _Reader:
-    def __init__(self, starts_only: bool = False) -> None:
+    def __init__(self, starts_only: bool, places: Places) -> None:
         self._starts_only = starts_only
+        self.places = places
         self.processes: list[Process] = []
         self.problems: list[str] = []
         self._bytes = 0
@@ -150,17 +156,19 @@ class _Reader:
     def _take(self, process: Process, frame: dict[str, Any]) -> Process:
         kind = frame.get("kind")
         if kind == "process":
-            process.start.update(_checked(frame, _PROCESS))
+            process.start.update(self._located(_checked(frame, _PROCESS)))
         elif kind == "config":
-            process.configs.append(_checked(frame, _CONFIG))
+            process.configs.append(self._located(_checked(frame, _CONFIG)))
         elif kind == "modules":
             for entry in _list(frame, "modules"):
                 module = _module(entry)
+                module = module._replace(path=self.places.real(module.path))
                 process.modules.append(self._modules.setdefault(module, module))
         elif kind == "mapped":
-            process.mapped.extend(_each(frame, "paths", _is_path))
+            process.mapped.extend(map(self.places.real, _each(frame, "paths", _is_path)))
         elif kind == "opened":
-            process.opened.extend(map(_opened, _list(frame, "files")))
+            found = map(_opened, _list(frame, "files"))
+            process.opened.extend(one._replace(path=self.places.real(one.path)) for one in found)
             return process._replace(opened_more=process.opened_more or frame.get("more") is True)
         elif kind == "seeds":
             process.seeds.update({key: value for key, value in frame.items() if key != "kind"})
@@ -171,6 +179,16 @@ class _Reader:
         elif kind == "exit":
             return process._replace(complete=True)
         return process  # a kind of a later release is passed over
+
+    def _located(self, frame: dict[str, Any]) -> dict[str, Any]:
+        """A frame with the paths that its files have here."""
+        for name in _LOCATED:
+            value = frame.get(name)
+            if isinstance(value, bytes):
+                frame[name] = self.places.real(value)
+            elif isinstance(value, list):
+                frame[name] = list(map(self.places.real, value))
+        return frame
 
 
 class _Wrong(Exception):
@@ -263,6 +281,7 @@ _PROCESS: dict[str, Callable[[Any], bool]] = {
     "rank": _is_text_or_none,
     "start_method": _is_text,
 }
+_LOCATED = ("executable", "prefix", "base_prefix", "path", "cwd", "files", "sweep")
 _CONFIG: dict[str, Callable[[Any], bool]] = {
     "framework": _is_text,
     "program": _is_text_or_none,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -42,19 +43,32 @@ def tables(groups: Iterable[Group], names: Collection[str] | None = None) -> Ite
 
 def write_parquet(found: Iterable[pa.Table], path: str) -> None:
     """Writes tables as `tables` gives them, in their order; raises DiskFull, NotWritable or GitrunError."""
+    with _replacing(path) as file, _writer(file) as writer:
+        waiting: list[pa.Table] = []
+        rows = 0
+        for table in found:
+            waiting.append(table)
+            rows += table.num_rows
+            if rows >= AT_LEAST:
+                writer.write_table(pa.concat_tables(waiting), row_group_size=AT_MOST)
+                waiting, rows = [], 0
+        if waiting:
+            writer.write_table(pa.concat_tables(waiting), row_group_size=AT_MOST)
+
+
+def write_table(table: pa.Table, path: str) -> None:
+    """Writes a table of any columns, for other programs; raises as `write_parquet`."""
+    with _replacing(path) as file:
+        pq.write_table(table, file, compression="zstd")
+
+
+@contextmanager
+def _replacing(path: str) -> Iterator[BinaryIO]:
+    """A new file that has its name once it is whole."""
     begun = temporary_path(os.path.dirname(path))
     try:
-        with os.fdopen(create(begun, 0o666), "wb") as file, _writer(file) as writer:
-            waiting: list[pa.Table] = []
-            rows = 0
-            for table in found:
-                waiting.append(table)
-                rows += table.num_rows
-                if rows >= AT_LEAST:
-                    writer.write_table(pa.concat_tables(waiting), row_group_size=AT_MOST)
-                    waiting, rows = [], 0
-            if waiting:
-                writer.write_table(pa.concat_tables(waiting), row_group_size=AT_MOST)
+        with os.fdopen(create(begun, 0o666), "wb") as file:
+            yield file
         os.rename(begun, path)
     except BaseException as problem:
         remove_quietly(begun)

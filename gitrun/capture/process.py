@@ -13,6 +13,7 @@ from typing import Any
 
 from gitrun.capture.facts import Facts, place, read_start
 
+MAX_STDIN_BYTES = 1 << 30
 STREAMS = ("stdin", "stdout", "stderr")
 
 
@@ -23,7 +24,7 @@ def capture_process(
     cwd: bytes | None = None,
     fds: tuple[int, int, int] = (0, 1, 2),
 ) -> Facts:
-    """umask (octal text), locale, terminal, user and working directory; `fds` are the user's own streams."""
+    """umask (octal text), locale, time zone, terminal, user and working directory; `fds` are the user's own streams."""
     problems: list[str] = []
     if cwd is None:
         try:
@@ -34,6 +35,7 @@ def capture_process(
         "cwd": None if cwd is None else place(cwd, worktree),
         "umask": f"{_umask():04o}",
         "locale": locale(environ),
+        "timezone": timezone(environ),
         "terminal": terminal(fds),
         "user": user(environ),
     }
@@ -46,6 +48,16 @@ def locale(environ: Mapping[str, str]) -> dict[str, str]:
     default = environ.get("LANG") or "C"
     categories = ("LC_CTYPE", "LC_NUMERIC", "LC_COLLATE", "LC_TIME", "LC_MESSAGES")
     return {category: everything or environ.get(category) or default for category in categories}
+
+
+def timezone(environ: Mapping[str, str], link: str = "/etc/localtime") -> str | None:
+    """The time zone in force: TZ, else the name behind the system's link; None where that has no name."""
+    if environ.get("TZ"):
+        return environ["TZ"]
+    try:
+        return os.readlink(link).partition("zoneinfo/")[2] or None
+    except OSError:
+        return None  # a copy instead of a link, or a system without one, which is UTC
 
 
 def terminal(fds: tuple[int, int, int]) -> dict[str, Any]:
@@ -78,6 +90,33 @@ def stream_kind(fd: int) -> str:
     if stat.S_ISREG(facts.st_mode):
         return "file"
     return "socket" if stat.S_ISSOCK(facts.st_mode) else "other"
+
+
+def stdin_file(worktree: bytes | None, fd: int = 0) -> dict[str, Any] | None:
+    """The file that standard input is, and from where on it is read; None where it is none that has a name."""
+    if stream_kind(fd) != "file":
+        return None
+    try:
+        path = os.readlink(f"/proc/self/fd/{fd}").encode("utf-8", "surrogateescape")
+        position = os.lseek(fd, 0, os.SEEK_CUR)
+    except OSError:
+        return None  # no /proc
+    if not os.path.isfile(path):
+        return None  # it was removed, as the text of a here-document is
+    return {"path": place(path, worktree), "position": position}
+
+
+def stdin_digest(fd: int = 0) -> str | None:
+    """The sha256 of that file, however far it has been read; None of one that is too large to be read for this."""
+    import hashlib
+
+    try:
+        if os.fstat(fd).st_size > MAX_STDIN_BYTES:
+            return None
+        with open(f"/proc/self/fd/{fd}", "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None  # nobody may open it again
 
 
 def user(environ: Mapping[str, str]) -> dict[str, Any]:

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gitrun.capture.facts import word_set
 from gitrun.capture.imports import base_of
-from gitrun.capture.inputs import MAX_FILES
 from gitrun.capture.outputs import is_environment
+from gitrun.capture.places import AS_HERE, Places
 from gitrun.capture.whereabouts import Where, Whereabouts
+from gitrun.model.artifacts import MAX_INPUTS
 from gitrun.model.canonical import path_bytes
 
 if TYPE_CHECKING:
@@ -68,14 +69,16 @@ def readings(observed: Observed, cwd: bytes) -> Readings:
     return Readings(read - made, made | rewritten, rewritten - made)
 
 
-def named_paths(config: Mapping[str, Any], command: Iterable[str], cwd: bytes, worktree: bytes | None) -> set[bytes]:
+def named_paths(
+    config: Mapping[str, Any], command: Iterable[str], cwd: bytes, worktree: bytes | None, places: Places = AS_HERE
+) -> set[bytes]:
     """Existing files and directories that are values of the configuration or words of the command, absolute."""
     found = {os.path.join(worktree or cwd, path) for path in _config_files(config)}
     texts = [*_texts(config.get("values")), *_texts(config.get("positional")), *_texts(config.get("jobs"))]
     for word in [*list(command)[1:], *texts][:_MOST_VALUES]:
         for text in (word, word.partition("=")[2]):
             if text and len(text) <= _LONGEST_PATH and "\0" not in text:
-                path = os.path.normpath(os.path.join(cwd, path_bytes(text)))
+                path = places.real(os.path.normpath(os.path.join(cwd, path_bytes(text))))
                 if os.path.exists(path):
                     found.add(path)
     return {os.path.normpath(path) for path in found}
@@ -100,10 +103,18 @@ def _texts(value: Any) -> Iterator[str]:
 class Belongings:
     """Says of a path whether it can be an input at all.
 
-    `own` are directories of gitrun and of Git, `environments` those that interpreters live in.
+    `own` are directories of gitrun and of Git, `environments` those that interpreters live in. Below `worktree` its own
+    path does not count: that of a replay leads through the archive.
     """
 
-    def __init__(self, whereabouts: Whereabouts, own: Iterable[bytes], prefixes: Iterable[bytes]) -> None:
+    def __init__(
+        self,
+        whereabouts: Whereabouts,
+        own: Iterable[bytes],
+        prefixes: Iterable[bytes],
+        worktree: bytes | None = None,
+    ) -> None:
+        self._top = None if worktree is None else worktree.rstrip(b"/") + b"/"
         self._whereabouts = whereabouts
         self._directories: dict[bytes, Where | None] = {}
         environments = [prefix for prefix in prefixes if is_environment(prefix)]
@@ -111,7 +122,7 @@ class Belongings:
 
     def where(self, path: bytes) -> Where | None:
         """Where a file lies that may be an input; None for one of the system, an environment, a cache or gitrun."""
-        if path.startswith(self._never) or path.startswith(_SYSTEM) or _is_cache(path):
+        if path.startswith(self._never) or path.startswith(_SYSTEM) or _is_cache(self._below(path)):
             return None
         if b"-packages/" in path:
             return self._whereabouts.of(path)  # there each file may be another distribution's
@@ -120,6 +131,9 @@ class Belongings:
             self._directories[directory] = self._whereabouts.of(os.path.join(directory, b"x"))
         beside = self._directories[directory]
         return beside and beside._replace(path=os.path.join(os.path.dirname(beside.path), name), at=path)
+
+    def _below(self, path: bytes) -> bytes:
+        return path[len(self._top) :] if self._top is not None and path.startswith(self._top) else path
 
     def files_of(self, directory: bytes, too_wide: Iterable[bytes], written_ns: int, end: float) -> list[bytes] | None:
         """The files below a directory that was named; None where it is a place to write to, or says nothing.
@@ -139,7 +153,7 @@ class Belongings:
                 continue  # gone by now
             directories[:] = sorted(name for name in directories if name not in _CACHES)
             found += [os.path.join(parent, name) for name in sorted(files)]
-            if len(found) > MAX_FILES or time.monotonic() > end:
+            if len(found) > MAX_INPUTS or time.monotonic() > end:
                 break
         return found
 

@@ -22,7 +22,7 @@ import zlib
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from gitrun.files.read import read_plain
+from gitrun.files.read import pieces, read_plain
 from gitrun.files.write import write_file
 
 MOST_BYTES = 64 << 20
@@ -30,7 +30,6 @@ _MAGIC = b"gitrun outputs 1\n"
 _SIZE, _RUN, _PATH = 65, 129, 151  # where a row's size, run id and path begin
 _UNPROVED = b"%016x" + b"0" * 48
 _LINK, _FILE = b"l", b"f"
-_PIECE = 1 << 20
 
 
 class Recorded(NamedTuple):
@@ -111,7 +110,7 @@ class RecordedOutputs:
                 return known.hex()
             clock_ns = cache.clock_ns(before)
             digest = hashlib.sha256()
-            while piece := os.read(fd, _PIECE):
+            for piece in pieces(fd, before.st_size):
                 digest.update(piece)
             after = os.fstat(fd)
         finally:

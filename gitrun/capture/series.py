@@ -21,7 +21,7 @@ from typing import Any, BinaryIO, NamedTuple, Self
 
 from gitrun.capture.columns import Group, Pattern
 from gitrun.capture.facts import unwaiting
-from gitrun.child.frames import HEADER_BYTES, MAX_PAYLOAD, pack_value
+from gitrun.child.frames import HEADER_BYTES, MAX_PAYLOAD, METRICS, pack_value
 
 MAX_BYTES = 8 << 30  # of the journals of a run
 MAX_FILES = 10_000
@@ -49,10 +49,11 @@ class Said(NamedTuple):
 class Points:
     """What the journals of some directories hold; `read` may be called again, and goes on where it was.
 
-    `missing` counts points that could not be written, by the reason; `problems` are sentences.
+    `missing` counts points that could not be written, by the reason; `problems` are sentences. With `most_bytes` only
+    the first and the last part of journals that are longer together is read, once: `is_partial` says that it was so.
     """
 
-    def __init__(self, folders: Iterable[str], prefix: str = "metrics-") -> None:
+    def __init__(self, folders: Iterable[str], prefix: str = METRICS, most_bytes: int = MAX_BYTES) -> None:
         self.groups: list[Group] = []
         self.missing: dict[str, int] = {}
         self.problems: list[str] = []
@@ -62,6 +63,8 @@ class Points:
         self._alone: dict[tuple[str, int | None, bool, bool], Group] = {}
         self._room = MAX_BYTES
         self._said_room = MAX_SAID
+        self._most = most_bytes
+        self.is_partial = False
 
     def read(self) -> Self:
         """Reads what has been written since; never raises for what lies there."""
@@ -72,17 +75,26 @@ class Points:
                     self._journals[path] = _Journal(path)
         for journal in self._journals.values():
             try:
-                self._room -= journal.read(self, self._room)
+                self._room -= journal.read(self, self._room, self._most // len(self._journals))
             except OSError as problem:
                 self.tell(f"{journal.name}: {problem.strerror}")
         for group in self._alone.values():
             group.settle()
         return self
 
+    def add_folder(self, folder: str) -> None:
+        """Has the next `read` look there as well."""
+        self._folders.append(folder)
+
     @property
     def is_empty(self) -> bool:
         """Whether nobody has written anything."""
-        return not (self.groups or self.missing or self.problems or self.said)
+        return not (self.groups or self.missing or self.problems or self.said or self.void)
+
+    @property
+    def void(self) -> list[str]:
+        """The journals that somebody has begun and could write nothing to."""
+        return [journal.name for journal in self._journals.values() if journal.is_void]
 
     @property
     def said(self) -> list[Said]:
@@ -125,6 +137,7 @@ class _Journal:
         self.rank: int | None = None
         self.started_ns = 0
         self.said: list[Said] = []
+        self.is_void = False
         self._at = 0
         self._refused = ""  # why nothing more is read
         self._schemas: dict[int, Group] = {}
@@ -132,8 +145,11 @@ class _Journal:
         self._steps: dict[int | None, int] = {}  # the last one of each rank, of points without schema
         self._tries, self._to_prove = _TRIES, _TO_PROVE
 
-    def read(self, points: Points, room: int) -> int:
-        """Reads on, at most `room` bytes; returns how many that were. Raises OSError."""
+    def read(self, points: Points, room: int, share: int) -> int:
+        """Reads on, at most `room` bytes; returns how many that were. Raises OSError.
+
+        Of what is longer than `share`, half of that from its beginning, and half from its end.
+        """
         if self._refused:
             return 0
         with open(self.path, "rb", opener=_opener) as file:
@@ -144,7 +160,12 @@ class _Journal:
                 points.tell(f"{self.name}: more than {MAX_BYTES:,} bytes of metrics, of which the first were read")
             before = self._at
             file.seek(before)
+            if found.st_size - before > share:
+                points.is_partial = True
+                self._blocks(file, points, share // 2)
+                self._at = file.seek(found.st_size - share // 2)
             self._blocks(file, points, room)
+        self.is_void = not (self._at or self._refused)
         return self._at - before
 
     def _blocks(self, file: BinaryIO, points: Points, room: int) -> None:

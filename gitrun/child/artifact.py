@@ -18,11 +18,10 @@ import stat
 import time
 from typing import Any, Iterator
 
-from gitrun.child.frames import frame, pack_value
+from gitrun.child.frames import ARTIFACTS, frame, pack_value
 from gitrun.child.running import member, tell, tell_once
 
 FOLDER = "artifacts"  # of the copies, in the member's directory
-JOURNAL = "artifacts-"  # then the pid, and eight hex digits
 _FICLONE = 0x40049409
 _PIECE = 1 << 20
 _ATTEMPTS = 3
@@ -190,7 +189,7 @@ def _append(member: str, facts: dict[str, Any]) -> None:
     """Adds a frame to this process's file; one that is torn takes nothing else with it."""
     global _journal
     if _journal[0] != os.getpid() or not _journal[1].startswith(member):
-        _journal = os.getpid(), os.path.join(member, f"{JOURNAL}{os.getpid()}-{os.urandom(4).hex()}")
+        _journal = os.getpid(), os.path.join(member, f"{ARTIFACTS}{os.getpid()}-{os.urandom(4).hex()}")
     fd = os.open(_journal[1], os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         data = frame(pack_value(facts))

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from typing import Any, Iterator
 
 HEADER_BYTES = 8
+# Names of the files of frames in a member's directory: what stands before the pid and eight hex digits.
+ARTIFACTS, METRICS, SYSTEM = "artifacts-", "metrics-", "system-"
 _WIDTHS = (1, 2, 4, 8)  # in bytes
 MAX_PAYLOAD = 1 << 26  # a bound for readers: a longer frame can only be damage
 

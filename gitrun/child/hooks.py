@@ -6,6 +6,7 @@ module runs, and its code bears the name that Python leaves out of tracebacks an
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -21,6 +22,8 @@ def install(child: Any) -> None:
         frameworks = {}
     for name, file in frameworks.items():
         hooks[name] = "frameworks." + file
+    if os.environ.get("GITRUN_SEED") or os.environ.get("GITRUN_DETERMINISTIC"):
+        hooks = {**dict.fromkeys(child.load("steady").HOOKS, "steady"), **hooks}
     child.hooks = hooks
     for name in [name for name in hooks if name in sys.modules]:
         if not getattr(getattr(sys.modules[name], "__spec__", None), "_initializing", False):
@@ -44,8 +47,10 @@ def _imported(child: Any, name: str, module: Any) -> None:
         child.guarded("report", "config", value)
 
     try:
-        hook = child.load(child.hooks[name])
-        hook.install(module, report if child.hooks[name] != "seeds" else child)
+        file = child.hooks[name]
+        child.load(file).install(module, child if file in ("seeds", "steady") else report)
+        if file == "seeds" and "steady" in child.hooks.values():
+            child.load("steady").install(module, child)  # noted like a seed of the program's own
     except Exception as problem:  # a release that looks different inside: its values are not observed
         text = f"{name} is not observed: {type(problem).__name__}"
         child.guarded("report", "write", {"kind": "problem", "text": text})

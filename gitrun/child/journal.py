@@ -14,12 +14,12 @@ import sys
 import time
 
 from gitrun.child import points
+from gitrun.child.frames import METRICS
 
 TYPE_CHECKING = False  # as in typing, which takes longer to load than all of this
 if TYPE_CHECKING:
     from typing import Any, Iterable
 
-PREFIX = "metrics-"  # then the pid, and eight hex digits
 SHARED = "metrics-log"  # of `gitrun log`, and of other languages
 _HIGH = (1000, 100)
 _next_fd = _HIGH[0]
@@ -27,25 +27,25 @@ _MODE = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 class Journal:
-    """A new file of this process in a member's directory; raises OSError, also where it is written to.
+    """A new file of this process; raises OSError, also where it is written to, and then it stays, empty.
 
+    An empty file says of itself that points are missing, also where the process is killed before it can write that.
     `packers` has what the fast way needs, by the names of a point: the descriptor, and what `points.packer` gives.
     """
 
-    def __init__(self, folder: str, missing: dict[str, int]) -> None:
-        pid = os.getpid()
-        self.path = os.path.join(folder, f"{PREFIX}{pid}-{os.urandom(4).hex()}")
+    def __init__(self, path: str, missing: dict[str, int]) -> None:
+        self.path = path
         self.rank = _rank()
         self.packers: dict[tuple[str, ...], tuple[int, bytes, points.Packer, bytes]] = {}
         self._schemas = 0
-        self.fd = _lifted(os.open(self.path, _MODE | os.O_CREAT | os.O_EXCL, 0o600))
+        self.fd = _lifted(os.open(path, _MODE | os.O_CREAT, 0o600))
         self._moment = _identity(self.fd)
         try:
             lost = [points.missing(count, why) for why, count in missing.items()]
-            self.append(points.head(pid, time.time_ns(), self.rank) + b"".join(lost))
+            self.append(points.head(os.getpid(), time.time_ns(), self.rank) + b"".join(lost))
         except BaseException:
+            os.ftruncate(self.fd, 0)
             self.close()
-            os.unlink(self.path)
             raise
 
     def append(self, data: bytes) -> None:
@@ -73,6 +73,11 @@ class Journal:
         """Closes the descriptor, where it is ours."""
         if _identity(self.fd) == self._moment:
             os.close(self.fd)
+
+
+def new_path(folder: str) -> str:
+    """Where in a member's directory a file of this process may be begun."""
+    return os.path.join(folder, f"{METRICS}{os.getpid()}-{os.urandom(4).hex()}")
 
 
 def append_shared(folder: str, data: bytes, rank: int | None) -> None:

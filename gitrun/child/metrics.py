@@ -22,7 +22,7 @@ import zlib
 
 from gitrun.child import points
 from gitrun.child.frames import frame, pack_value
-from gitrun.child.journal import Journal
+from gitrun.child.journal import Journal, new_path
 from gitrun.child.running import member, tell_once
 
 TYPE_CHECKING = False  # as in typing, which takes longer to load than all of this
@@ -41,6 +41,7 @@ _lock = _thread.RLock()  # of all below; a signal's handler may log as well
 _folder: str | None = None  # of the run, since the program may change its variables
 _journal: Journal | None = None
 _retired: Journal | None = None  # the one before: another thread may be about to write to it
+_begun = ""  # the next file, where it was begun and could not be written to
 _next_file = 0.0  # when one may be begun, by time.monotonic()
 _trouble = ""  # why there is none
 _missing: dict[str, int] = {}  # what could not be written since the last time that something could, by its reason
@@ -88,11 +89,11 @@ def put(facts: dict[str, Any]) -> None:
 
 def forget() -> None:
     """Begins anew: the next call looks for its run. For whoever begins or ends a run in this process."""
-    global _folder, _step, _next_file
+    global _folder, _step, _begun, _next_file
     with _lock:
         _last_words()
         _let_go()
-        _folder, _step, _next_file = None, -1, 0.0
+        _folder, _step, _begun, _next_file = None, -1, "", 0.0
         _missing.clear()
         _left_out.clear()
 
@@ -146,8 +147,10 @@ def _look(problem: Exception) -> None:
 def _add(values: dict[str, float], step: int | None) -> None:
     global _step
     number = _step + 1 if step is None else step
-    names, now = tuple(values), _now()
-    _in_file(lambda journal: journal.add(names, number, now, values.values()))
+    names, numbers, now = tuple(values), tuple(values.values()), _now()
+    for at in range(0, len(names), points.MAX_VALUES):
+        some = slice(at, at + points.MAX_VALUES)
+        _in_file(lambda journal, some=some: journal.add(names[some], number, now, numbers[some]))  # type: ignore[misc]
     _step = number
 
 
@@ -177,16 +180,18 @@ def _in_file(write: Callable[[Journal], None]) -> None:
 
 def _begin() -> Journal | None:
     """A new file, at most once a second; None where there can be none now."""
-    global _journal, _packers, _look_ns, _next_file
+    global _journal, _packers, _look_ns, _begun, _next_file
     folder = _place()
     if folder is None or time.monotonic() < _next_file:
         return None
     _next_file = time.monotonic() + _PAUSE_S
+    _begun = _begun or new_path(folder)
     try:
-        _journal = Journal(folder, _missing)
+        _journal = Journal(_begun, _missing)
     except OSError as problem:
         _failed(problem)
         return None
+    _begun = ""
     _missing.clear()
     _packers = _journal.packers
     _look_ns = _now() + int(_PAUSE_S * 1e9)
@@ -229,13 +234,13 @@ def _last_words() -> None:
 
 def _after_fork() -> None:
     """In a child: the file, the steps and what is missing are its parent's."""
-    global _lock, _step, _next_file
+    global _lock, _step, _begun, _next_file
     _lock = _thread.RLock()
     for journal in (_journal, _retired):
         if journal is not None:
             journal.close()
     _let_go()
-    _step, _next_file = -1, 0.0
+    _step, _begun, _next_file = -1, "", 0.0
     _missing.clear()
     _left_out.clear()
 

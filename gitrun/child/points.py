@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MAX_NAME = 1000  # bytes
 MAX_SCHEMAS = 4096  # of one file
+MAX_VALUES = 1 << 15  # of one frame, which is then no longer than readers allow
 MAX_DEPTH = 32  # of a dict in a dict
 _STEP_BITS = 64
 _HERE = os.path.dirname(__file__) + "/"

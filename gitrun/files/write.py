@@ -62,7 +62,9 @@ def make_dirs(path: str, like: str | None = None) -> None:
             os.mkdir(made)
         except FileExistsError:
             if not os.path.isdir(made):
-                raise GitrunError(f"{made} is in the way: a directory is needed there") from None
+                raise GitrunError(
+                    f"{made} is in the way: a directory is needed there", next=f"move {made} away, then try again"
+                ) from None
             continue  # another process made it at the same moment
         except OSError as problem:
             raise from_os_error(problem, "making a directory") from problem

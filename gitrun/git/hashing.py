@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 RAW_BYTES: dict[str, int] = {"sha1": 20, "sha256": 32}
 HEX_DIGITS: dict[str, int] = {"sha1": 40, "sha256": 64}
-_HEX = "0123456789abcdef"
+_HEX = b"0123456789abcdef"
 
 
 def new_hash(fmt: str) -> _Hash:
@@ -52,4 +52,4 @@ def is_hex_id(text: str) -> bool:
 
 def is_hex(text: str) -> bool:
     """Whether `text` is lower-case hex digits and nothing else."""
-    return not text.strip(_HEX)
+    return text.isascii() and not text.encode().translate(None, _HEX)

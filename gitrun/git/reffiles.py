@@ -173,9 +173,9 @@ def _check_conflicts(common_dir: str, packed: str, name: str, digits: int) -> No
     parts = name.split("/")
     for n in range(2, len(parts)):
         if _current(common_dir, packed, above := "/".join(parts[:n]), digits) is not None:
-            raise RefConflictError(f"the ref {above} exists, so {name} cannot")
+            raise RefConflictError(f"the ref {above} exists, so {name} cannot", above)
     for below in (*read_loose(common_dir, name), *_select(packed, name + "/", digits)):
-        raise RefConflictError(f"the ref {below} exists, so {name} cannot")
+        raise RefConflictError(f"the ref {below} exists, so {name} cannot", below)
 
 
 def _put(path: str) -> None:

@@ -23,7 +23,11 @@ _TRIES = 10
 
 
 class RefConflictError(GitrunError):
-    """A ref cannot have this name, because another one has a part of it."""
+    """A ref cannot have this name, because another one has a part of it: `in_the_way`, where that is known."""
+
+    def __init__(self, message: str, in_the_way: str = "") -> None:
+        step = f"git update-ref -d {in_the_way}" if in_the_way else "git for-each-ref refs/gitrun"
+        super().__init__(message, kept="every other ref", next=f"{step}, once you know who made it")
 
 
 def packed_path(common_dir: str) -> str:
@@ -71,8 +75,7 @@ def _make(lock: str, owner: str | None) -> bool:
     """Make the lock, and the directories above it; False when there is one."""
     for tries_left in range(_TRIES - 1, -1, -1):
         try:
-            if not os.path.isdir(os.path.dirname(lock)):
-                make_dirs(os.path.dirname(lock))
+            _make_directory(os.path.dirname(lock))
             if owner is None or not _link(owner, lock):
                 os.close(create(lock))
         except FileExistsError:
@@ -85,6 +88,19 @@ def _make(lock: str, owner: str | None) -> bool:
             continue  # `git pack-refs` removed the directory, which was empty
         return True
     return False
+
+
+def _make_directory(path: str) -> None:
+    """Make a directory of refs; raises RefConflictError where a ref has its name, or that of one above it."""
+    if os.path.isdir(path):
+        return
+    above = path
+    while not os.path.lexists(above):
+        above = os.path.dirname(above)
+    if not os.path.isdir(above):
+        _, refs, rest = above.rpartition("/refs/")
+        raise RefConflictError(f"{above} exists, so no ref below it can", f"refs/{rest}" if refs else "")
+    make_dirs(path)
 
 
 def _link(owner: str, lock: str) -> bool:
@@ -130,7 +146,7 @@ def take_lock(path: str, deadline: float) -> int:
         try:
             return create(path + ".lock")
         except FileNotFoundError:
-            make_dirs(os.path.dirname(path))
+            _make_directory(os.path.dirname(path))
         except FileExistsError:
             if time.monotonic() > deadline:
                 raise lock_held(path) from None

@@ -62,6 +62,16 @@ def read_tree(reader: ObjectReader, oid: str) -> list[TreeEntry]:
     return parse_tree(data, len(oid) // 2)
 
 
+def file_of_commit(reader: ObjectReader, commit: str, name: bytes, limit: int) -> bytes:
+    """The content of a file at the top of a commit's tree, nothing where there is none.
+
+    Raises KeyError or DamagedRecord for objects that are missing, or longer than `limit` bytes.
+    """
+    tree = read_tree(reader, parse_commit(reader.read(commit, limit)[1]).tree)
+    oid = next((entry.oid for entry in tree if entry.name == name), None)
+    return b"" if oid is None else reader.read(oid, limit)[1]
+
+
 def tree_changes(
     a: str | None, b: str | None, read_a: Callable[[str], list[TreeEntry]], read_b: Callable[[str], list[TreeEntry]]
 ) -> Iterator[tuple[bytes, TreeEntry | None, TreeEntry | None]]:

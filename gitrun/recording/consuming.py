@@ -14,14 +14,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gitrun.capture.digests import Digests, user_cache
 from gitrun.capture.facts import place
 from gitrun.capture.held import HeldSource
 from gitrun.capture.imports import started_in, worktree_of
-from gitrun.capture.inputs import MAX_FILES, Allowance, describe
 from gitrun.capture.readings import CONFIG, OBSERVED, Belongings, named_paths, readings
 from gitrun.capture.whereabouts import Territory, Whereabouts, prefixes_of
 from gitrun.git.objects import reader_on_demand
+from gitrun.model.artifacts import MAX_INPUTS
 from gitrun.model.canonical import MAX_BYTES, DecodeProblem, decode, path_bytes
 from gitrun.recording.artifacts import Line, read_artifacts
 from gitrun.recording.context import limit
@@ -47,12 +46,12 @@ def consume(subject: Subject) -> Any:
         found += consumer.found({consumer.absolute(line["path"]) for line in found})
         problems += consumer.problems
     if found:
-        from gitrun.recording.storing_inputs import tell_makers, write_inputs  # many runs read nothing of their own
+        from gitrun.recording.storing_inputs import tell_makers, write_inputs  # as below
 
         problems += tell_makers(subject, found, max(0.0, _end(subject, _INDEX_S) - time.monotonic()))
         declared = subject.draft["live"].get("input_directories") or ()
         named = {*map(path_bytes, declared), *consumer.directories}
-        write_inputs(subject, found, named, worktree_of(subject.draft), _limit(subject, "stored"))
+        problems += write_inputs(subject, found, named, worktree_of(subject.draft), _limit(subject, "stored"))
     if any(process.opened for process in subject.observed.processes):
         return {"python": OBSERVED, "labels": problems}
     return problems or ("complete" if found else None)
@@ -97,12 +96,21 @@ class _Consumer:
 
     def found(self, known: set[bytes]) -> list[Line]:
         """The lines of all other inputs."""
-        setting, read = self._setting, self._readings
+        read = self._readings
         paths = dict.fromkeys(self._named(known), CONFIG)
         paths.update(dict.fromkeys(self._files(read.read, known), OBSERVED))
-        if len(paths) > MAX_FILES:
-            self.problems.append(f"{len(paths):,} inputs, of which {MAX_FILES:,} are recorded")
-            paths = dict(sorted(paths.items())[:MAX_FILES])
+        if len(paths) > MAX_INPUTS:
+            self.problems.append(f"{len(paths):,} inputs, of which {MAX_INPUTS:,} are recorded")
+            paths = dict(sorted(paths.items())[:MAX_INPUTS])
+        rewritten = list(map(self._rewritten, self._files(read.rewritten, known)))
+        return [*self._described(paths), *rewritten] if paths else rewritten
+
+    def _described(self, paths: dict[bytes, str]) -> list[Line]:
+        """The lines of files that the run read, each with its digest as far as time and bytes go."""
+        from gitrun.capture.digests import Digests, user_cache  # many runs read nothing of their own
+        from gitrun.capture.inputs import Allowance, describe
+
+        setting = self._setting
         spent = int(self._subject.draft["live"].get("inputs_read") or 0)
         allowance = Allowance(max(0, _limit(self._subject, "bytes") - spent), self._end)
         digests = Digests(user_cache(self._subject.context.environ, setting.worktree))
@@ -110,12 +118,14 @@ class _Consumer:
         self.problems += described.problems
         for line in described.entries:
             self.compare(line)
-        return [*described.entries, *map(self._rewritten, self._files(read.rewritten, known))]
+        return described.entries
 
     def _named(self, known: set[bytes]) -> list[bytes]:
         """Files that the configuration names, those below a directory instead of it; not those written meanwhile."""
         subject, setting = self._subject, self._setting
-        named = named_paths(_config(subject), subject.draft["command"], setting.cwd, setting.worktree)
+        named = named_paths(
+            _config(subject), subject.draft["command"], setting.cwd, setting.worktree, subject.observed.places
+        )
         too_wide = [os.fsencode(os.path.expanduser("~")), setting.cwd, os.fsencode(subject.context.gitrun_dir)]
         too_wide += [setting.worktree] if setting.worktree else []
         too_wide += [*self._made, *self._readings.written]  # a directory that was written into
@@ -180,17 +190,26 @@ def _consumer(subject: Subject, lines: list[Line]) -> Iterator[_Consumer]:
     """The consumer of a run; reads the archive's objects as long as it is in use."""
     context, live, draft = subject.context, subject.live, subject.draft
     worktree, cwd = worktree_of(draft), started_in(draft)
-    roots = [(root["n"], path_bytes(root["path"])) for root in draft["source"].get("roots") or []]
+    real = subject.observed.places.real  # a replay sees its copy of a root at the root's own place
+    roots = [(root["n"], real(path_bytes(root["path"]))) for root in draft["source"].get("roots") or []]
     prefixes = prefixes_of([*(process.start for process in subject.observed.processes), draft.get("interpreter") or {}])
     own = [os.fsencode(path) for path in (context.gitrun_dir, context.archive.common_dir, live.path)]
     own += [path_bytes(path) for path in draft["live"].get("own_files") or ()]
-    belongings = Belongings(Whereabouts(Territory(worktree, roots, prefixes), subject.owners.below), own, prefixes)
+    # a replay lies below the archive's own directory, and its inputs are inputs all the same
+    own = [path for path in own if worktree is None or not _is_below(worktree, path)]
+    belongings = Belongings(
+        Whereabouts(Territory(worktree, roots, prefixes), subject.owners.below), own, prefixes, worktree
+    )
     started_ns = draft["live"].get("tree_clock_ns") or started_at_ns(live.member)
     if started_ns is None:  # nobody wrote down that the command was let go: its live directory was there before
         started_ns = os.stat(os.path.join(live.member, "header.json")).st_mtime_ns
     with reader_on_demand(context.archive) as reader:
         source = HeldSource(draft["source"], read_lines(live), reader)
         yield _Consumer(subject, _Setting(worktree, cwd, started_ns), lines, belongings, source)
+
+
+def _is_below(path: bytes, directory: bytes) -> bool:
+    return os.path.realpath(path).startswith(os.path.realpath(directory) + b"/")
 
 
 def _config(subject: Subject) -> dict[str, Any]:
@@ -211,6 +230,4 @@ def _limit(subject: Subject, name: str) -> Any:
 
 def _end(subject: Subject, seconds: float) -> float:
     """Until when inputs may be read, by time.monotonic()."""
-    stop_by = subject.context.stop_by()
-    own = time.monotonic() + seconds
-    return own if stop_by is None else min(own, stop_by - _REST_S)
+    return time.monotonic() + subject.context.left_s(seconds, _REST_S)

@@ -1,5 +1,6 @@
 """Where sealed runs go: the archive, its directory, and whom to tell."""
 
+import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,6 +23,11 @@ class Context(NamedTuple):
     environ: Mapping[str, str]
     monitor: Monitor
     stop_by: Callable[[], float | None] = lambda: None
+
+    def left_s(self, most_s: float, reserve_s: float) -> float:
+        """For how many seconds a step of sealing may go on; it takes `most_s`, and leaves `reserve_s` for the rest."""
+        stop_by = self.stop_by()
+        return most_s if stop_by is None else min(most_s, stop_by - reserve_s - time.monotonic())
 
     def store(self) -> "BlobStore":
         """The archive's store."""

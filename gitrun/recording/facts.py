@@ -52,13 +52,17 @@ class FactFinder:
         self._question: Question | None = None
         self._locker: Locker | None = None
         self._survey: Survey | None = None
+        self._given: int | None = None  # the file that standard input is
         self._is_told = False  # which Python it is, by a process of the run
 
     def before_the_start(self) -> None:
         """What has to be seen before the command can change it: the user's streams, the named inputs."""
-        from gitrun.capture.process import terminal
+        from gitrun.capture.process import stdin_file, terminal
 
         self._draft["process"]["terminal"] = terminal((0, 1, 2))
+        if (given := stdin_file(self._subject.worktree)) is not None:
+            self._draft["process"]["stdin"] = given
+            self._given = os.dup(0)  # the recorder gives its own up once the command runs
         if self._subject.inputs:
             self._guard("inputs", self._inputs)
 
@@ -135,8 +139,12 @@ class FactFinder:
         return found.problems
 
     def _process(self) -> list[str]:
-        from gitrun.capture.process import capture_process
+        from gitrun.capture.process import capture_process, stdin_digest
 
+        if self._given is not None:
+            self._draft["process"]["stdin"]["sha256"] = stdin_digest(self._given)
+            os.close(self._given)
+            self._given = None
         found = capture_process(self._subject.environ, self._subject.worktree, cwd=self._subject.cwd)
         self._draft["process"].update({**found.value, "terminal": self._draft["process"]["terminal"]})
         return found.problems
@@ -154,11 +162,21 @@ class FactFinder:
         from gitrun.capture.program import find_program
 
         subject = self._subject
-        program = find_program(subject.command, subject.environ, subject.cwd)
+        program = find_program(*self._as_here(), subject.cwd)
         self._guard("config", lambda: self._config(program))
         found = capture_environment(program, subject.cwd, os.path.join(subject.gitrun_dir, "cache"))
         self._take(found)
         return found.problems
+
+    def _as_here(self) -> tuple[list[bytes], Mapping[str, str]]:
+        """The command and its variables with paths as they are here, where its processes see other names."""
+        from gitrun.capture.places import read_places
+
+        subject, places = self._subject, read_places(self._live.member)
+        path = subject.environ.get("PATH", "")
+        here = path and places.real_list(path)
+        environ = subject.environ if here == path else {**subject.environ, "PATH": here}
+        return list(map(places.real_word, subject.command)), environ
 
     def _look_again(self, *, has_ended: bool) -> None:
         if not self._is_told:
@@ -233,6 +251,7 @@ class FactFinder:
 
     def _config(self, program: "Program") -> list[str]:
         from gitrun.capture.config import capture_config
+        from gitrun.capture.places import read_places
 
         subject = self._subject
         found = capture_config(
@@ -242,6 +261,7 @@ class FactFinder:
             cwd=subject.cwd,
             worktree=subject.worktree,
             program=program,
+            places=read_places(self._live.member),
         )
         self._live.write_part("config.json", encode(found.value))
         return found.problems

@@ -111,13 +111,13 @@ def _seal(
     stop_by: Callable[[], float | None],
     monitor: Monitor,
 ) -> Any:
+    from gitrun.capture.secrets import Redactor
     from gitrun.recording.observing import observe  # sealing is not loaded before the command has started
-    from gitrun.recording.recover import redactor
     from gitrun.recording.seal import finish_record, seal_live
 
     draft = prepared.draft
     context = prepared.context._replace(stop_by=stop_by)
-    redact = redactor(context.environ)
+    redact: Callable[[bytes], bytes] = Redactor(context.environ).text
     live = _put_back(prepared, end)
     if request.join is not None:
         from gitrun.recording.leaving import leave  # most runs have one member

@@ -32,9 +32,12 @@ def can_take_child(command: Sequence[bytes]) -> bool:
     return isolation(command) != "S"
 
 
-def with_child(variables: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
-    """The variables for a command whose Python processes report; the same where gitrun's place cannot be named."""
-    site, separator, name = os.fsencode(SITE), os.fsencode(os.pathsep), os.fsencode(_NAME)
+def with_child(variables: Mapping[bytes, bytes], place: str | None = None) -> dict[bytes, bytes]:
+    """The variables for a command whose Python processes report; the same where gitrun's place cannot be named.
+
+    `place` is the directory under the name that the command sees, when that is another.
+    """
+    site, separator, name = os.fsencode(place or SITE), os.fsencode(os.pathsep), os.fsencode(_NAME)
     own = variables.get(name)
     if separator in site:
         return dict(variables)

@@ -88,7 +88,7 @@ class Inside:
     @property
     def started(self) -> Started:
         """What there is to say when it has begun."""
-        return Started(self.run_id, change_count(self._prepared.draft["source"]))
+        return Started(self.run_id, change_count(self._prepared.draft["source"]), self._prepared.live.n)
 
     def add_part(self, name: str, data: bytes) -> None:
         """Adds or replaces a part of the record; a disk that refuses is a word to the monitor."""

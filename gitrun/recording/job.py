@@ -10,7 +10,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from gitrun.errors import GitrunError, from_os_error
@@ -38,6 +38,8 @@ class Job(NamedTuple):
     grace_s: float = 2.0
     recover: tuple[str, ...] = ()
     recover_directory: str = "/"
+    enter: Callable[[], None] | None = None  # what the command's process does before it becomes the command
+    window: tuple[int, int] | None = None  # rows and columns of its pseudo-terminal, when not the user's
     keep_fds: tuple[int, ...] = ()  # of the recorder's descriptors, those the keeper shares: the lock
 
 

@@ -34,6 +34,12 @@ from gitrun.recording.liveness import DEAD, judge, read_header
 from gitrun.recording.request import Join
 
 _STEP_VARIABLES = ("SLURM_CLUSTER_NAME", "SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_RESTART_COUNT")
+# What the processes have in common that a launcher has started, and no others: the first proves that there is one.
+_LAUNCHERS = (
+    ("TORCHELASTIC_RUN_ID", "MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_RESTART_COUNT"),
+    ("PMIX_NAMESPACE",),
+    ("SLURM_STEP_ID", "SLURM_CLUSTER_NAME", "SLURM_JOB_ID", "SLURM_RESTART_COUNT"),
+)
 _OLD_S = 30 * 86400.0
 _POLL_S = 0.02
 
@@ -65,6 +71,21 @@ def asked_to_join(key: str | None, members: str | None, environ: Mapping[str, st
         return None
     step = "\0".join(environ.get(name, "") for name in _STEP_VARIABLES)
     return Join(f"slurm\0{step}", int(tasks), int(environ["SLURM_PROCID"]))
+
+
+def launched_together(environ: Mapping[str, str]) -> Join | None:
+    """The run of all ranks of one launcher that record themselves, as many as come; None where there is no launcher.
+
+    Within a recorded command it is one run as well, a child of that one.
+    """
+    ranks = find_placement(environ).ranks
+    if ranks["rank"] is None or (ranks["world_size"] or 2) < 2:
+        return None
+    for proof, *others in _LAUNCHERS:
+        if environ.get(proof):
+            said = (environ.get(name, "") for name in (proof, *others, "GITRUN_RUN_ID"))
+            return Join("\0".join((proof, *said)), None, ranks["rank"])
+    return None
 
 
 def create_or_join(

@@ -274,7 +274,8 @@ class Keeper:
         numbers = os.read(self.wake, 256)
         if signal.SIGCHLD in numbers:
             self._reap()
-        if signal.SIGWINCH in numbers and self.terminal is not None and self.channels[0].source >= 0:
+        follows = self.terminal is not None and self.job.window is None
+        if signal.SIGWINCH in numbers and follows and self.terminal and self.channels[0].source >= 0:
             copy_window_size(self.terminal.fd, self.channels[0].source)
         self._resume_if_told(numbers)
         self.courier.keeper_got(numbers)

@@ -15,15 +15,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from gitrun.capture.facts import place, text_path
 from gitrun.capture.imports import worktree_of
 from gitrun.capture.keeping import DEFERRED, Output
+from gitrun.capture.places import Places, read_places
 from gitrun.capture.secret_files import is_secret_file
 from gitrun.capture.watch import look
-from gitrun.child.artifact import FOLDER, JOURNAL
-from gitrun.child.frames import read_frames
+from gitrun.child.artifact import FOLDER
+from gitrun.child.frames import ARTIFACTS, read_frames
 from gitrun.errors import HostilePath
 from gitrun.files.names import check_path
 from gitrun.model.canonical import path_bytes
-from gitrun.recording.artifacts import Line, replace_artifacts
-from gitrun.recording.gathering import store_entries, sums
+from gitrun.recording.artifacts import Line
+from gitrun.recording.storing_outputs import store_entries
 
 if TYPE_CHECKING:
     from gitrun.recording.observing import Subject
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 MAX_FILES = 10_000
 MAX_BYTES = 64 << 20  # of all journals together
 _MOST_PROBLEMS = 20
-_JOURNAL = re.compile(re.escape(JOURNAL) + "[0-9]{1,10}-[0-9a-f]{8}")
+_JOURNAL = re.compile(re.escape(ARTIFACTS) + "[0-9]{1,10}-[0-9a-f]{8}")
 _COPY = re.compile("[0-9]{1,10}-[0-9a-f]{16}")
 _REASONS = ("space", "limit", "unreadable")
 
@@ -63,7 +64,7 @@ class Read(NamedTuple):
 
 def read_logged(member: str, worktree: bytes | None) -> Read:
     """What the processes of a member have handed over; never raises for what is in its directory."""
-    read = Read({}, [])
+    read, places = Read({}, []), read_places(member)
     room = MAX_BYTES
     for journal in sorted(name for name in os.listdir(member) if _JOURNAL.fullmatch(name)):
         fd = os.open(os.path.join(member, journal), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -73,7 +74,7 @@ def read_logged(member: str, worktree: bytes | None) -> Read:
                 read.problems.append(f"{journal}: more than {MAX_BYTES >> 20} MiB of frames; the rest is not read")
         room -= len(data)
         for payload in read_frames(data):
-            one = _logged(payload, os.path.join(member, FOLDER), worktree)
+            one = _logged(payload, os.path.join(member, FOLDER), worktree, places)
             if one is None:
                 read.problems.append(f"{journal}: a frame is not what log_artifact writes")
             elif isinstance(one, HostilePath):
@@ -100,13 +101,14 @@ def gather_logged(subject: Subject) -> Any:
         copy = None if one.copy is None or one.is_secret else look(one.copy)
         if one.copy is not None and copy is not None and stat.S_ISREG(copy.st_mode):
             outputs[one.name] = Output(one.name, one.copy, copy, "api")
-    stored = store_entries(subject, list(outputs.values()), "artifact")
-    lines = {line["path"]: line for line in stored.lines}
-    told = [_line(one, lines.get(text_path(one.name)), subject) for one in found.values()]
-    replace_artifacts(subject.live, lambda line: line.get("kind") == "artifact", told)
-    subject.draft["live"]["outputs"] = sums(told)  # until the outputs are gathered
+
+    def told(stored: list[Line]) -> list[Line]:
+        lines = {line["path"]: line for line in stored}
+        return [_line(one, lines.get(text_path(one.name)), subject) for one in found.values()]
+
+    not_stored = store_entries(subject, list(outputs.values()), "artifact", told)
     torn = [f"{text_path(one.name)}: it changed while it was copied" for one in found.values() if not one.whole]
-    return [*problems, *torn, *stored.problems] or "complete"
+    return [*problems, *torn, *not_stored] or "complete"
 
 
 def _line(one: Logged, line: Line | None, subject: Subject) -> Line:
@@ -123,13 +125,13 @@ def _line(one: Logged, line: Line | None, subject: Subject) -> Line:
     return told if where == told["path"] else {**told, "from": subject.redactor.text(where)}
 
 
-def _logged(payload: bytes, folder: str, worktree: bytes | None) -> Logged | HostilePath | None:
+def _logged(payload: bytes, folder: str, worktree: bytes | None, places: Places) -> Logged | HostilePath | None:
     """A frame as a file that was handed over, or why its path is not one; None for anything else."""
     import msgpack  # third-party; a run that logs nothing never needs it
 
     try:
         facts = msgpack.unpackb(payload, unicode_errors="surrogateescape", strict_map_key=False)
-        path, label, copy, reason = facts["path"], facts["name"], facts.get("copy"), facts.get("reason")
+        path, label, copy, reason = places.real(facts["path"]), facts["name"], facts.get("copy"), facts.get("reason")
         size, mode, at_ns = facts["bytes"], facts["mode"], facts["at_ns"]
         name = label or path_bytes(place(path, worktree))
         check_path(name.lstrip(b"/"))

@@ -39,11 +39,11 @@ def measure(live: LiveDirectory, draft: dict[str, Any], redactor: Redactor) -> A
     if points.is_empty:
         return None
     problems = [*(f"{count:,} points are missing: {why}" for why, count in points.missing.items()), *points.problems]
+    problems += (f"{name}: nothing could be written there, so points are missing" for name in points.void)
     if points.groups:
-        metrics = _write(live, points, redactor)
-        draft["metrics"] = dict(islice(metrics.items(), MAX_SUMMARIES))
-        if len(metrics) > MAX_SUMMARIES:
-            problems.append(f"{len(metrics):,} metrics, of which {MAX_SUMMARIES:,} are in run.json")
+        draft["metrics"], count = _write(live, points, redactor)
+        if count > MAX_SUMMARIES:
+            problems.append(f"{count:,} metrics, of which {MAX_SUMMARIES:,} are in run.json")
     if summary := _flat(points, "summary", redactor, problems):
         draft["summary"] = summary
     inexact = {name for one in points.said if one.kind == "config" for name in _texts(one.facts.get("unserialisable"))}
@@ -61,15 +61,16 @@ def _read_files(live: LiveDirectory, draft: dict[str, Any], points: Points) -> N
     files = draft["live"].get("metric_files") or []
     if files:
         from gitrun.capture.metric_files import read_metric_file  # only where one is named
+        from gitrun.capture.places import read_places
 
-        since_ns = started_at_ns(live.member) or 0
+        since_ns, places = started_at_ns(live.member) or 0, read_places(live.member)
         for text in files:
-            path = os.path.join(started_in(draft), path_bytes(text))
+            path = places.real(os.path.join(started_in(draft), path_bytes(text)))
             read_metric_file(path, place(path, worktree_of(draft)), since_ns, points)
 
 
-def _write(live: LiveDirectory, points: Points, redactor: Redactor) -> dict[str, Any]:
-    """Writes the part; the summaries by name."""
+def _write(live: LiveDirectory, points: Points, redactor: Redactor) -> tuple[dict[str, Any], int]:
+    """Writes the part; the first summaries by name, and how many metrics there are."""
     try:
         from gitrun.capture.parquet import tables, write_parquet  # a run without metrics never loads Arrow
         from gitrun.model.metric_tables import summarise
@@ -77,27 +78,37 @@ def _write(live: LiveDirectory, points: Points, redactor: Redactor) -> dict[str,
         again = "install pyarrow, then gitrun recover"
         raise GitrunError(f"the metrics cannot be written: {problem}", kept="all of them", next=again) from problem
     metrics: dict[str, Any] = {}
+    count = 0
     for group in points.groups:
         group.names = tuple(map(redactor.text, group.names))
 
     def told() -> Iterator[Any]:
+        nonlocal count
         for table in tables(points.groups):
-            metrics[table["name"][0].as_py()] = summarise(table)
+            if count < MAX_SUMMARIES:  # each takes as long as writing it
+                metrics[table["name"][0].as_py()] = summarise(table)
+            count += 1
             yield table
 
     write_parquet(told(), os.path.join(live.parts, PART))
-    return metrics
+    return metrics, count
 
 
 def _flat(points: Points, kind: str, redactor: Redactor, problems: list[str]) -> dict[str, Any]:
     """What was said of this kind by name, later values in the place of earlier ones; secrets replaced."""
+    found = said(points, kind)
+    if len(found) > MAX_VALUES:
+        problems.append(f"{len(found):,} values of {kind}, of which {MAX_VALUES:,} were kept")
+    return {redactor.text(name): redactor.tree(value, name) for name, value in islice(found.items(), MAX_VALUES)}
+
+
+def said(points: Points, kind: str) -> dict[str, Any]:
+    """What was said of this kind ("config", "summary") by name, as it was said; later values count."""
     found: dict[str, Any] = {}
     for one in points.said:
         if one.kind == kind:
             found.update(_leaves(one.facts["values"], "", 0))
-    if len(found) > MAX_VALUES:
-        problems.append(f"{len(found):,} values of {kind}, of which {MAX_VALUES:,} were kept")
-    return {redactor.text(name): redactor.tree(value, name) for name, value in islice(found.items(), MAX_VALUES)}
+    return found
 
 
 def _leaves(value: Any, name: str, depth: int) -> Iterator[tuple[str, Any]]:

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+from collections.abc import Iterable
 from typing import Any
 
 from gitrun.files.holder import Process
@@ -91,3 +92,14 @@ def last_seen_ns(member: str) -> int | None:
         except OSError:
             continue  # not there: the others speak
     return max(times, default=None)
+
+
+def has_files(members: Iterable[str], prefix: str) -> bool:
+    """Whether programs of the run have left files of one kind in the directories of members."""
+    for member in members:
+        try:
+            if any(name.startswith(prefix) for name in os.listdir(member)):
+                return True
+        except FileNotFoundError:
+            continue  # it withdrew just now
+    return False

@@ -11,10 +11,10 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from gitrun.archive.entries import PART
 from gitrun.archive.seal import Part
-from gitrun.model.canonical import decode, encode, encode_line, path_bytes
-from gitrun.recording.artifacts import read_artifacts
+from gitrun.model.artifacts import PART
+from gitrun.model.canonical import decode, encode, path_bytes
+from gitrun.recording.artifacts import read_artifacts, write_artifacts
 from gitrun.recording.live import LiveDirectory
 from gitrun.recording.liveness import read_header
 from gitrun.recording.member import read_exit
@@ -53,7 +53,9 @@ def merge(
         parts[EXTRA] = Part(path=os.path.join(live.parts, EXTRA))
     lines = _entries([live, *(one for one, _, _ in others)], record)
     if lines:
-        live.write_part(PART, b"".join(map(encode_line, lines)))
+        if problems := write_artifacts(live, lines).problems:
+            known = coverage.get("outputs")
+            coverage["outputs"] = [*(known if isinstance(known, list) else []), *problems]
         parts[PART] = Part(path=os.path.join(live.parts, PART))
     return record, parts
 
@@ -171,9 +173,8 @@ def _entries(members: list[LiveDirectory], record: Record) -> list[dict[str, Any
                 path = os.path.join(str(draft.get("worktree")), path)
             found.setdefault((path, line["kind"]), {**line, "path": path})
     left = {path for (path, kind), line in found.items() if kind == "output" and line["evidence"] != "ambiguous"}
-    lines = [
+    return [
         line
         for (path, kind), line in found.items()
         if not (kind == "input" and path in left and line["evidence"] == "observed" and line["reason"] != "overwritten")
     ]
-    return sorted(lines, key=lambda line: (path_bytes(line["path"]), line["kind"]))

@@ -11,7 +11,7 @@ from typing import Any
 from gitrun.errors import GitrunError
 from gitrun.git.objects import ObjectReader
 from gitrun.git.refs import RUNS, read_refs
-from gitrun.git.trees import parse_commit, read_tree
+from gitrun.git.trees import file_of_commit
 from gitrun.model.canonical import MAX_BYTES, DecodeProblem, decode
 from gitrun.recording.context import Context
 from gitrun.recording.live import live_beside
@@ -60,9 +60,7 @@ def _live(context: Context, run_id: str) -> dict[str, Any]:
 
 
 def _sealed(reader: ObjectReader, commit: str) -> dict[str, Any]:
-    tree = read_tree(reader, parse_commit(reader.read(commit, MAX_BYTES)[1]).tree)
-    oids = {entry.name: entry.oid for entry in tree}
-    record: dict[str, Any] = decode(reader.read(oids[b"run.json"], MAX_BYTES)[1])
+    record: dict[str, Any] = decode(file_of_commit(reader, commit, b"run.json", MAX_BYTES))
     return record
 
 

@@ -3,7 +3,9 @@
 The Python processes of a run say what they loaded, how they were configured, which seeds they set; that lies in the
 member's directory, also after a kill. Here it is read once, judged, and written into the live directory: parts first,
 then the draft, which says that it is done. Whoever seals afterwards, the recorder or a rescuer, reads the same.
-It is imported with sealing, while the command still runs where that takes long enough.
+
+Most runs have something to tell for a few of these facts, and a short one waits for each module that is loaded. So a
+fact's modules are loaded where there is one; where the command takes its time, all of them are (`ahead`).
 
 Each fact is guarded by itself: whatever goes wrong with one, a bug as well, is a sentence under `coverage`.
 """
@@ -15,32 +17,22 @@ from typing import Any, NamedTuple
 
 from gitrun.capture.child_coverage import child_coverage
 from gitrun.capture.group import observed_group
-from gitrun.capture.held import HeldSource
-from gitrun.capture.imports import loaded_files, started_in, worktree_of
-from gitrun.capture.loaded import Finder, Findings, Limits
+from gitrun.capture.imports import worktree_of
 from gitrun.capture.observed import Observed, read_observed
 from gitrun.capture.ownership import Owners
-from gitrun.capture.processes import describe_processes
 from gitrun.capture.secrets import Redactor
-from gitrun.capture.whereabouts import Territory, Whereabouts, prefixes_of
+from gitrun.child.frames import ARTIFACTS, METRICS, SYSTEM
 from gitrun.errors import GitrunError
 from gitrun.files.holder import here
-from gitrun.git.objects import reader_on_demand
 from gitrun.model.canonical import path_bytes
-from gitrun.recording.actual_environment import describe_libraries, settle_environment
-from gitrun.recording.configuring import configure
 from gitrun.recording.consuming import consume
-from gitrun.recording.context import Context, limit
-from gitrun.recording.exposing import tell_exposed
+from gitrun.recording.context import Context
 from gitrun.recording.gathering import gather
-from gitrun.recording.guarded import LeftOut
-from gitrun.recording.live import LIMITS, LiveDirectory
+from gitrun.recording.live import LiveDirectory
 from gitrun.recording.liveness import read_header
-from gitrun.recording.logged import gather_logged
-from gitrun.recording.measuring import measure
-from gitrun.recording.rooting import read_lines, write_lines
-from gitrun.recording.surveying import settle_installed
-from gitrun.recording.system_series import keep_system_series
+from gitrun.recording.loading import keep_loaded
+from gitrun.recording.member import has_files
+from gitrun.recording.rooting import EXTRA
 
 OUTPUTS = ("outputs",)
 OF_THE_RUN = ("system", "metrics")  # what all members together bring
@@ -104,14 +96,14 @@ def _look(context: Context, live: LiveDirectory, draft: dict[str, Any], wanted: 
             ("native", _natives),
             ("installed", _installed),
             ("loaded", _loaded),
-            ("secrets", tell_exposed),
-            ("artifacts", gather_logged),
+            ("secrets", _exposed),
+            ("artifacts", _logged),
             ("outputs", _outputs),
             ("config", _config),
             ("inputs", _inputs),
             ("seeds", _seeds),
             ("group", _group),
-            ("system", keep_system_series),
+            ("system", _system),
         ):
             if wanted(topic):
                 guarded(topic, partial(fact, subject))
@@ -119,7 +111,7 @@ def _look(context: Context, live: LiveDirectory, draft: dict[str, Any], wanted: 
 
     guarded("child", observed)
     if wanted("metrics"):
-        guarded("metrics", lambda: measure(live, draft, redactor))
+        guarded("metrics", lambda: _metrics(live, draft, redactor))
 
 
 def _unsealed(words: str) -> GitrunError:
@@ -144,14 +136,18 @@ def _ran_here(subject: Subject) -> bool:
 
 
 def _environment(subject: Subject) -> Any:
-    if not _ran_here(subject):
+    if not subject.observed.processes or not _ran_here(subject):
         return None  # what was found out where it ran stands
+    from gitrun.recording.actual_environment import settle_environment
+
     return settle_environment(subject.live, subject.draft, subject.observed, subject.context.gitrun_dir)
 
 
 def _natives(subject: Subject) -> Any:
-    if not _ran_here(subject):
+    if not any(process.mapped for process in subject.observed.processes) or not _ran_here(subject):
         return None
+    from gitrun.recording.actual_environment import describe_libraries
+
     return describe_libraries(subject.live, subject.draft, subject.observed, subject.redactor)
 
 
@@ -168,18 +164,28 @@ def _inputs(subject: Subject) -> Any:
 
 
 def _installed(subject: Subject) -> Any:
+    if not subject.observed.processes and not subject.draft["live"].get("sites"):
+        return None
+    from gitrun.recording.surveying import settle_installed
+
     observed = subject.observed if subject.observed.processes and _ran_here(subject) else None
     cache = os.path.join(subject.context.gitrun_dir, "cache")
     return settle_installed(subject.live, subject.draft, observed, subject.owners, cache)
 
 
 def _config(subject: Subject) -> Any:
+    if not any(process.configs for process in subject.observed.processes):
+        return None
+    from gitrun.recording.configuring import configure
+
     return configure(subject.live, subject.draft, subject.observed, subject.redactor)
 
 
 def _seeds(subject: Subject) -> Any:
     if not subject.observed.processes:
         return None
+    from gitrun.capture.processes import describe_processes
+
     found = describe_processes(subject.observed, subject.redactor)
     subject.draft["seeds"] = found.seeds or None
     subject.draft["process"]["observed"] = found.value
@@ -194,58 +200,42 @@ def _group(subject: Subject) -> None:
         draft["group"] = subject.redactor.text(group) if group else None
 
 
-# -- loaded source
-
-
 def _loaded(subject: Subject) -> Any:
-    """Keeps what was loaded and is in nobody's keeping.
-
-    Not where another host or container is looking: what it finds under these paths are other files.
-    """
     if not _ran_here(subject):
         return ["what it loaded was not looked at: it was sealed from another place than it ran at"]
-    context, live, draft = subject.context, subject.live, subject.draft
-    source = draft["source"]
-    lines = read_lines(live)
-    worktree = worktree_of(draft)
-    paths = {root["n"]: path_bytes(root["path"]) for root in source.get("roots") or []}
-    starts = [process.start for process in subject.observed.processes]
-    prefixes = prefixes_of([*starts, draft.get("interpreter") or {}])
-    files = loaded_files(subject.observed, draft["command"], started_in(draft), worktree)
-    with reader_on_demand(context.archive) as reader:
-        finder = Finder(
-            Whereabouts(Territory(worktree, list(paths.items()), prefixes), subject.owners.below),
-            HeldSource(source, lines, reader),
-            paths,
-            worktree,
-            context.archive.object_format,
-            os.stat(os.path.join(live.member, "header.json")).st_mtime_ns,
-        )
-        found, shelf = finder.find(files, context.store, Limits(*(limit(draft, key) for key in LIMITS)))
-    try:
-        if found.lines:
-            shelf.commit()
-            write_lines(live, [*lines, *found.lines], source.get("roots") or [])  # what a collector looks at
-    finally:
-        shelf.close()
-    _tell_source(source, found, worktree)
-    return found.problems or ("complete" if subject.observed.processes else None)
+    return keep_loaded(subject)
 
 
-def _tell_source(source: dict[str, Any], found: Findings, worktree: bytes | None) -> None:
-    """Writes into the facts of the source what the run has shown of it."""
-    if found.changed:
-        changed = {*(source.get("changed_during_run") or []), *found.changed}
-        source["changed_during_run"] = sorted(changed, key=path_bytes)
-    source["roots"] = [dict(root) for root in source.get("roots") or []]  # a replay's are those of its run
-    for root in source["roots"]:
-        if names := found.imported_from.get(root["n"]):
-            root["imported_from"] = sorted({*(root.get("imported_from") or []), *names})
-    excluded = list(source.get("excluded") or [])
-    named = {entry["path"] for entry in excluded}
-    left_out = LeftOut(excluded, worktree)
-    left_out.forget_counts()
-    left_out.count(found.lines)
-    excluded += [entry for entry in found.left_out if entry["path"] not in named]
-    if excluded:
-        source["excluded"] = sorted(excluded, key=lambda entry: path_bytes(entry["path"]))
+def _exposed(subject: Subject) -> Any:
+    if EXTRA not in subject.live.part_paths():
+        return None
+    from gitrun.recording.exposing import tell_exposed
+
+    return tell_exposed(subject)
+
+
+# -- what was written into the live directory
+
+
+def _logged(subject: Subject) -> Any:
+    if not has_files([subject.live.member], ARTIFACTS):
+        return None
+    from gitrun.recording.logged import gather_logged
+
+    return gather_logged(subject)
+
+
+def _system(subject: Subject) -> Any:
+    if not has_files(subject.live.members(), SYSTEM):
+        return None
+    from gitrun.recording.system_series import keep_system_series
+
+    return keep_system_series(subject)
+
+
+def _metrics(live: LiveDirectory, draft: dict[str, Any], redactor: Redactor) -> Any:
+    if not draft["live"].get("metric_files") and not has_files(live.members(), METRICS):
+        return None
+    from gitrun.recording.measuring import measure
+
+    return measure(live, draft, redactor)

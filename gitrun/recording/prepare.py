@@ -190,6 +190,7 @@ def _draft(
         "name": redactor.text(request.name) if request.name is not None else None,
         "tags": list(map(redactor.text, request.tags)),
         "notes": [redactor.text(request.note)] if request.note else [],
+        "claims": list(map(redactor.text, request.claims)),
         "group": redactor.text(group) if group else None,
         "command": redacted_command(request.command, redactor),
         "cwd": place(cwd, worktree),
@@ -201,6 +202,7 @@ def _draft(
         "links": links,
         "source": {**snapshot.source, "remotes": remotes, "snapshot": snapshot.commit},
         "process": {"variables": {}},
+        **_asked(request),
         "members": [{"n": live.n, "host": os.uname().nodename, "rank": request.join and request.join.rank}],
         "coverage": {},
         "origin": None,
@@ -218,6 +220,16 @@ def _draft(
         settings.get,
     )  # fmt: skip
     return FactFinder(subject, live, draft), draft
+
+
+def _asked(request: RecordRequest) -> dict[str, Any]:
+    """The files and patterns that the user named, which a replay has to look for as well."""
+    named = {
+        "config": request.config_files, "outputs": request.outputs, "keep": request.keep, "no_keep": request.no_keep,
+        "metrics": request.metrics,
+    }  # fmt: skip
+    asked = {name: list(map(path_text, patterns)) for name, patterns in named.items() if patterns}
+    return {"asked": asked} if asked else {}
 
 
 def _needed_to_seal(

@@ -12,7 +12,8 @@ leaves the run in its live directory, where `gitrun recover` finds all of it.
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from gitrun.errors import CommandNotStarted, GitrunError, UsageError, from_os_error
 from gitrun.files.holder import is_alive
@@ -24,7 +25,7 @@ from gitrun.model.record import change_count
 from gitrun.monitor import Monitor
 from gitrun.own_python import own_command
 from gitrun.recording.finish import finish
-from gitrun.recording.injection import can_take_child, with_child, without_child
+from gitrun.recording.injection import SITE, can_take_child, with_child, without_child
 from gitrun.recording.job import Handle, Job, Watch
 from gitrun.recording.keeper import start_keeper
 from gitrun.recording.member import started_at_ns
@@ -34,6 +35,9 @@ from gitrun.recording.signals import FORWARDED, Inherited, hear_of_children, inh
 from gitrun.recording.spool import sync_files
 from gitrun.recording.unrecorded import NotExecuted, run_unrecorded, runs_unrecorded
 from gitrun.settings import KEYS, load
+
+if TYPE_CHECKING:
+    from gitrun.recording.watching import Running
 
 _SYNC_S = 5.0
 _LATER_S = 1.0  # what takes a while is not begun for a command that ends before
@@ -134,44 +138,67 @@ def _resumed(earlier: Earlier, prepared: Prepared, started: Started) -> Started:
 def _run(request: RecordRequest, prepared: Prepared, handle: Handle, found: Inherited, monitor: Monitor) -> Recorded:
     if request.owns_process:
         _give_up_descriptors(found)
+    watched = _watched(request.watcher, prepared.live.member, handle, monitor)
     try:
-        ended = while_it_runs(prepared, handle, monitor)
-        ended = _wait(prepared, handle, handle.wait(_LATER_S) if ended is None else ended)
+        try:
+            ended = while_it_runs(prepared, handle, monitor)
+            ended = _wait(prepared, handle, handle.wait(_LATER_S) if ended is None else ended)
+        finally:
+            watched()
         return finish(request, prepared, handle, ended, monitor)
     finally:
         handle.close()
 
 
+def _watched(
+    watcher: "Callable[[Running], None] | None", member: str, handle: Handle, monitor: Monitor
+) -> Callable[[], None]:
+    """Has a command watched, where somebody asked for that; what is returned says that it has ended."""
+    if watcher is None:
+        return lambda: None
+    from gitrun.recording.watching import Watching  # replays of a beginning alone
+
+    return Watching(watcher, member, handle, monitor).end
+
+
 def _job(request: RecordRequest, prepared: Prepared, environ: Mapping[str, str], found: Inherited) -> Job:
     context, live, settings = prepared.context, prepared.live, prepared.settings
     variables = {os.fsencode(k): os.fsencode(v) for k, v in (request.variables or environ).items()}
-    variables.update(run_variables(prepared))
-    if request.workdir is not None:
-        variables[b"PWD"] = os.fsencode(request.workdir)
+    seen = str if request.inside is None else request.inside.seen
+    directory = None if request.workdir is None else seen(request.workdir)
+    variables.update(run_variables(prepared, seen))
+    if directory is not None:
+        variables[b"PWD"] = os.fsencode(directory)
+    if request.inside is not None:
+        from gitrun.capture.places import write_places  # only replays have a view of their own
+
+        write_places(live.member, request.inside.pairs)
     return Job(
         command=request.command,
-        environment=with_child(variables) if can_take_child(request.command) else variables,
+        environment=with_child(variables, seen(SITE)) if can_take_child(request.command) else variables,
         member=live.member,
         found=found,
-        directory=request.workdir,
+        directory=directory,
         mode=request.terminal_mode,
         console_max=settings.get("record.console_max"),
         free_space_floor=settings.get("record.free_space_floor"),
         grace_s=settings.get("record.grace"),
         recover=own_command("recover", live.run_id),
         recover_directory=context.archive.worktree or context.archive.git_dir,
+        enter=None if request.inside is None else request.inside.enter,
+        window=request.window,
         keep_fds=() if prepared.lock.fd is None else (prepared.lock.fd,),
     )
 
 
-def run_variables(prepared: Prepared) -> dict[bytes, bytes]:
-    """What tells a program which run it belongs to."""
+def run_variables(prepared: Prepared, seen: Callable[[str], str] = str) -> dict[bytes, bytes]:
+    """What tells a program which run it belongs to; `seen` gives the name that it sees a path of ours under."""
     live, settings = prepared.live, prepared.settings
     variables = {
         b"GITRUN_RUN_ID": live.run_id.encode(),
-        b"GITRUN_RUN_DIR": os.fsencode(live.path),
+        b"GITRUN_RUN_DIR": os.fsencode(seen(live.path)),
         b"GITRUN_MEMBER": b"%d" % live.n,
-        b"GITRUN_ARCHIVE": os.fsencode(prepared.context.archive.common_dir),  # a worktree may go, or show no way
+        b"GITRUN_ARCHIVE": os.fsencode(seen(prepared.context.archive.common_dir)),  # a worktree may go, or show no way
     }
     if settings.get("record.opened") == "no":
         variables[b"GITRUN_RECORD_OPENED"] = b"no"  # the setting's own variable, which the child knows as well
@@ -203,11 +230,12 @@ def while_it_runs(prepared: Prepared, handle: Watch, monitor: Monitor) -> bool |
         _note_changes(prepared)
         draft["live"]["finished"] = True
         live.write_draft(draft)
-        ended = handle.wait(0)
-        if ended is not None:
-            return ended
-        import gitrun.recording.seal  # noqa: F401  now, while nobody waits for it
+        from gitrun.recording.ahead import loading
 
+        for _ in loading():  # now, while nobody waits for it
+            ended = handle.wait(0)
+            if ended is not None:
+                return ended
         if not prepared.archive_is_there():
             return ended  # nothing is made anew in its place
         live.sync()

@@ -16,9 +16,9 @@ from gitrun.capture.facts import word_set
 from gitrun.capture.recorded_outputs import encode, file_of, load, run_of, write
 from gitrun.errors import GitrunError
 from gitrun.files.locks import FileLock
-from gitrun.files.write import make_dirs, remove_quietly
+from gitrun.files.room import make_room
+from gitrun.files.write import make_dirs
 from gitrun.model.canonical import path_bytes
-from gitrun.recording.artifacts import entries_there
 from gitrun.recording.context import Context
 from gitrun.recording.live import LiveDirectory
 from gitrun.store.stat_cache import settled_before
@@ -46,16 +46,15 @@ class Row(NamedTuple):
     found: os.stat_result | None
 
 
-def remember_outputs(context: Context, live: LiveDirectory, record: dict[str, Any]) -> None:
+def remember_outputs(context: Context, live: LiveDirectory, record: dict[str, Any], entries: Iterable[Entry]) -> None:
     """Note the outputs of a run that has just been sealed, whose live directory is still there; never fails."""
     worktree = record.get("worktree")
     if not worktree or (record.get("links") or {}).get("replay_of"):
         return  # a replay's directory is its own, and nobody records there again
     try:
-        entries = entries_there(live)
         ended = os.stat(os.path.join(live.member, "exit"))
-    except (OSError, GitrunError, ValueError):
-        return  # the run is sealed, and who reads it finds out what is wrong; here its outputs are source once more
+    except OSError:
+        return  # nobody saw the end: its outputs are source once more
     remember(context.gitrun_dir, worktree, record["id"], _rows(entries, os.fsencode(worktree), ended))
 
 
@@ -88,21 +87,14 @@ def remember(gitrun_dir: str, worktree: str, run: str, left: Iterable[Row]) -> N
                 newest = sorted(rows.items(), key=lambda item: run_of(item[1]), reverse=True)
                 rows = dict(newest[: MOST_ROWS * 3 // 4])
             write(path, rows)
-            _make_room(directory)
+            make_room(directory, files=MOST_TREES, but=["lock"])  # most working trees were made for one run
     except (OSError, GitrunError):
         pass  # a full disk, or a directory that is not ours to write
     finally:
         lock.release()
 
 
-def _make_room(directory: str) -> None:
-    """Forget the working trees that nobody has recorded in for longest: most of them were made for one run."""
-    found = [(entry.stat().st_mtime_ns, entry.path) for entry in os.scandir(directory) if entry.name != "lock"]
-    for _, path in sorted(found)[: max(0, len(found) - MOST_TREES)]:
-        remove_quietly(path)
-
-
-def _rows(entries: list[Entry], top: bytes, ended: os.stat_result) -> Iterator[Row]:
+def _rows(entries: Iterable[Entry], top: bytes, ended: os.stat_result) -> Iterator[Row]:
     for entry in entries:
         if entry.kind != "output" or entry.sha256 is None or entry.size is None:
             continue

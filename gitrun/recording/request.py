@@ -7,6 +7,7 @@ from gitrun.recording.console import collect, read_stream
 
 if TYPE_CHECKING:
     from gitrun.capture.snapshot import Snapshot
+    from gitrun.recording.watching import Running
 
 
 class Earlier(NamedTuple):
@@ -49,6 +50,17 @@ class Finished(NamedTuple):
         return read_stream(b"".join(collect(self.member)))
 
 
+class Inside(NamedTuple):
+    """What the command sees that the recorder does not: `enter` runs in its process before it becomes the command.
+
+    `seen` gives the name that a path of ours has in there, `pairs` all names that differ, as (seen there, real here).
+    """
+
+    enter: Callable[[], None]
+    seen: Callable[[str], str]
+    pairs: tuple[tuple[str, str], ...]
+
+
 class RecordRequest(NamedTuple):
     """A command to record, and how.
 
@@ -56,14 +68,17 @@ class RecordRequest(NamedTuple):
     runs in when that is not the worktree around us, `source` the snapshot it runs from when that is not to be taken
     now. `resume` is the run to go on from, as a user writes it, `earlier` that run once it is found. `inputs`,
     `outputs`, `keep` and `no_keep` are patterns, `metrics` files that the command writes. `variables` is its
-    environment when that is not ours. `settings` are flags (key -> text). `owns_process`: the process exists for this
-    run, so its descriptors may be given up.
+    environment when that is not ours. `inside` is what the command sees that we do not, `window` the size (rows,
+    columns) of its pseudo-terminal when that is not the user's. `settings` are flags (key -> text). `owns_process`: the
+    process exists for this run, so its descriptors may be given up. `watcher` is called in a thread of its own while
+    the command runs.
     """
 
     command: list[bytes]
     name: str | None = None
     tags: tuple[str, ...] = ()
     note: str | None = None
+    claims: tuple[str, ...] = ()
     group: str | None = None
     config_files: tuple[bytes, ...] = ()
     inputs: tuple[bytes, ...] = ()
@@ -76,6 +91,8 @@ class RecordRequest(NamedTuple):
     earlier: Earlier | None = None
     join: Join | None = None
     settings: Mapping[str, str] = {}
+    inside: Inside | None = None
+    window: tuple[int, int] | None = None
     run_id: str | None = None
     id_file: str | None = None
     workdir: str | None = None
@@ -86,6 +103,7 @@ class RecordRequest(NamedTuple):
     owns_process: bool = False
     on_start: Callable[[Started], None] | None = None
     before_seal: Callable[[Finished], Mapping[str, bytes]] | None = None
+    watcher: "Callable[[Running], None] | None" = None
 
 
 class Recorded(NamedTuple):

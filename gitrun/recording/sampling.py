@@ -12,13 +12,12 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from gitrun.child.frames import frame, pack_value
+from gitrun.child.frames import SYSTEM, frame, pack_value
 
 if TYPE_CHECKING:
     from gitrun.capture.gpu_load import GpuLoad
     from gitrun.capture.load import ProcessTree, Usage
 
-PREFIX = "system-"  # then the pid, and eight hex digits
 NAMES = ("cpu_cores", "memory_bytes", "processes", "read_bytes_s", "written_bytes_s", "machine/available_bytes")
 EVERY_S = 1.0
 _SHARE = 1000  # how many times what all looks took has to have passed
@@ -129,7 +128,7 @@ class Sampling:
         names = tuple(values)
         data = b""
         if self._fd < 0:
-            name = f"{PREFIX}{os.getpid()}-{os.urandom(4).hex()}"
+            name = f"{SYSTEM}{os.getpid()}-{os.urandom(4).hex()}"
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             self._fd = os.open(os.path.join(self._member, name), flags, 0o666)
             self._schemas.clear()

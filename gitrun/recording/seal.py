@@ -18,17 +18,17 @@ from gitrun.archive.seal import seal as seal_record
 from gitrun.errors import GitrunError
 from gitrun.git.packs import Pack
 from gitrun.git.refs import RUNS, read_ref
+from gitrun.model.canonical import DecodeProblem
 from gitrun.model.ids import new_run_id
 from gitrun.model.record import status_of
 from gitrun.model.times import iso
 from gitrun.recording import console
+from gitrun.recording.artifacts import entries_there
 from gitrun.recording.context import Context
-from gitrun.recording.deferred import keep_copies, mark_deferred
 from gitrun.recording.live import LiveDirectory
 from gitrun.recording.locking import add_lock
 from gitrun.recording.member import clock_problem, last_seen_ns, read_exit
 from gitrun.recording.observing import observe
-from gitrun.recording.remembering import remember_outputs
 from gitrun.recording.tracing import leave_traces
 
 
@@ -68,9 +68,12 @@ def seal_live(
     facts = draft.get("live") or {}
     pack = Pack(**facts["pack"]) if isinstance(facts.get("pack"), dict) else None
     roots = [Root(int(root["n"]), str(root["tree"])) for root in (record.get("source") or {}).get("roots") or []]
+    is_deferred = bool((facts.get("outputs") or {}).get("deferred"))
+    if is_deferred:
+        from gitrun.recording.deferred import keep_copies, mark_deferred  # there is nearly always time for all
 
     def seal(record: dict[str, Any]) -> Any:
-        if (facts.get("outputs") or {}).get("deferred"):
+        if is_deferred:
             mark_deferred(context.gitrun_dir, record["id"])
         return seal_record(
             context.archive, context.store, record, parts, facts.get("snapshot"), record["source"].get("tree"),
@@ -83,12 +86,25 @@ def seal_live(
         record = {**record, "id": new_run_id(time.time(), os.urandom(4)), "links": links}
         done = seal(record)
     stored = sum(part.size_bytes() for part in parts.values()) + (pack.size if pack else 0)
-    remember_outputs(context, live, record)
-    leave_traces(context, live, record)
+    _note_files(context, live, record)
     if not keep:
-        keep_copies(context.gitrun_dir, live, record["id"])
+        if is_deferred:
+            keep_copies(context.gitrun_dir, live, record["id"])
         live.remove()
     return SealedRun(record["id"], record["status"], done.commit, record, stored)
+
+
+def _note_files(context: Context, live: LiveDirectory, record: dict[str, Any]) -> None:
+    """Has later runs know the files of one that has just been sealed; never fails."""
+    try:
+        entries = entries_there(live)
+    except (OSError, GitrunError, DecodeProblem):
+        return  # the run is sealed, and who reads it finds out what is wrong
+    if entries:
+        from gitrun.recording.remembering import remember_outputs  # many runs have none
+
+        remember_outputs(context, live, record, entries)
+    leave_traces(context, record, entries)
 
 
 def is_sealed(context: Context, run_id: str) -> bool:

@@ -13,6 +13,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 FORWARDED = (
@@ -121,11 +122,17 @@ class Forwarding:
     def _hear(self, number: int, _: object) -> None:
         self.heard.setdefault(number, []).append(time.monotonic())
 
+    def send(self, number: int) -> None:
+        """Passes a signal on as if it had come; nothing where nothing is passed on any more, or nobody listens."""
+        with suppress(OSError):
+            os.write(self._fd, bytes((number,)))
+
     def stop(self) -> None:
         """Passes nothing on any more, and closes `fd`; signals still do nothing here."""
         signal.set_wakeup_fd(self._old_fd)
         os.close(self._fd)
         os.close(self._reader)
+        self._fd = -1
 
     def end(self) -> None:
         """Gives every signal its old meaning."""

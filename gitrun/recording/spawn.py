@@ -17,7 +17,7 @@ import resource
 import signal
 import struct
 import termios
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, NoReturn
 
 from gitrun.recording.signals import Inherited
@@ -28,12 +28,16 @@ NOT_FOUND, NOT_EXECUTABLE = 127, 126
 
 
 class Program(NamedTuple):
-    """What the child becomes: a command, its environment, what it inherits, and its directory when not ours."""
+    """What the child becomes: a command, its environment, what it inherits, and its directory when not ours.
+
+    `enter` is called in the child first: it may give that process, and nobody else, another view of the file system.
+    """
 
     argv: list[bytes]
     environment: Mapping[bytes, bytes]
     found: Inherited
     directory: str | None = None
+    enter: Callable[[], None] | None = None
 
 
 class Command(NamedTuple):
@@ -189,6 +193,8 @@ def _child(program: Program, streams: dict[int, int], go: int, failure: int) -> 
             os._exit(code)  # the keeper died before it could write our pid down
         for fd, source in streams.items():
             os.dup2(source, fd)
+        if program.enter is not None:
+            program.enter()
         if program.directory is not None:
             os.chdir(program.directory)
         become(program.argv, program.environment, program.found)

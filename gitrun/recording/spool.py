@@ -20,7 +20,7 @@ import time
 import zlib
 from typing import Any
 
-from gitrun.child.frames import frame, header, pack_value
+from gitrun.child.frames import ARTIFACTS, METRICS, SYSTEM, frame, header, pack_value
 
 FORMAT = 1
 TAIL_BYTES = 1 << 20
@@ -28,7 +28,7 @@ HEAD = frame(pack_value({"format": FORMAT, "kind": "console", "requires": [], "r
 PREFIX = struct.Struct(">BBBQBI")  # msgpack: array of 3, stream, u64 time, bin32; the output follows
 OUTPUT = 0x93
 FILES = ("console", "console-tail-0", "console-tail-1")
-_GROWING = ("console", "metrics-", "artifacts-", "system-")  # beginnings of the files that are appended to
+_GROWING = ("console", METRICS, ARTIFACTS, SYSTEM)  # beginnings of the files that are appended to
 _CHECK_EVERY = 8 << 20  # bytes between two looks at the free space
 _END = frame(b"")
 _LOOK_S = 0.02

@@ -55,10 +55,10 @@ def tell_makers(subject: Subject, lines: list[Line], seconds: float) -> list[str
 
 def write_inputs(
     subject: Subject, lines: list[Line], named: Collection[bytes], worktree: bytes | None, limit_bytes: int
-) -> None:
+) -> list[str]:
     """Writes the lines, those below a directory of `named` as one, and before them what they need in the store.
 
-    Raises DiskFull or NotWritable where they cannot be written.
+    What there was no room for, in sentences. Raises DiskFull or NotWritable where they cannot be written.
     """
     left_out = LeftOut(subject.draft["source"].get("excluded") or [], worktree)
     wanted: list[Line] = []
@@ -68,8 +68,7 @@ def write_inputs(
         (wanted if is_wanted else rest).append(line)
     folded = fold(rest, named)
     if not wanted and not folded.directories:
-        _replace(subject, lines)
-        return
+        return _replace(subject, lines)
     try:
         with subject.context.store().session() as session:
             _store(session, wanted, worktree or b"/", limit_bytes)
@@ -78,18 +77,19 @@ def write_inputs(
                 for line, manifest in directory_lines(directory, below):
                     directories.append({**line, "manifest": session.put(manifest)})
             session.commit()
-            _replace(subject, [*wanted, *folded.lines, *directories])
+            problems = _replace(subject, [*wanted, *folded.lines, *directories])
         left_out.count(line for line in wanted if line["stored"])
+        return problems
     except DiskFull:
         for line in wanted:
             line.update(stored=False, reason="space")
             line.pop("chunks", None)
             line.pop("chunk_list", None)
-        _replace(subject, lines)
+        return _replace(subject, lines)
 
 
-def _replace(subject: Subject, lines: list[Line]) -> None:
-    replace_artifacts(subject.live, lambda line: line.get("kind") == "input", lines)
+def _replace(subject: Subject, lines: list[Line]) -> list[str]:
+    return replace_artifacts(subject.live, "input", lines).problems
 
 
 def _store(session: Session, lines: list[Line], worktree: bytes, limit_bytes: int) -> None:

@@ -24,11 +24,11 @@ class Streams(NamedTuple):
 
 def start(job: Job, mode: str) -> Streams:
     """Starts the job's command behind a pseudo-terminal, or with pipes where it asks for those or none can be had."""
-    program = spawn.Program(job.command, job.environment, job.found, job.directory)
+    program = spawn.Program(job.command, job.environment, job.found, job.directory, job.enter)
     if mode == "pty":
         terminal = Terminal(os.dup(0)) if users_terminal() else None
         try:
-            pair = open_pty(terminal)
+            pair = open_pty(terminal, job.window)
         except OSError:
             return _piped(program)  # a container without /dev/pts
         return _in_session(program, terminal, *pair)

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from gitrun.capture.columns import Group
 from gitrun.capture.series import Points
-from gitrun.recording.sampling import PREFIX
+from gitrun.child.frames import SYSTEM
 
 if TYPE_CHECKING:
     from gitrun.recording.observing import Subject
 
 PART = "system.parquet"
+LEAST_LOOKS = 3  # what fewer points say is in the short form, which costs nothing
 _GPU = re.compile("gpu/([0-9]+)/")
 
 
@@ -31,10 +32,11 @@ def keep_system_series(subject: Subject) -> Any:
     names = {name for group in found for name in group.names if _is_of_run(name, devices)}
     if not names:
         return problems or None
-    from gitrun.capture.parquet import tables, write_parquet  # a tenth of a second, which a short run does not pay
+    subject.draft["system"] = short = {name: summary(found, name) for name in sorted(names)}
+    if max(series["count"] for series in short.values()) >= LEAST_LOOKS:
+        from gitrun.capture.parquet import tables, write_parquet  # Arrow: a tenth of a second
 
-    write_parquet(tables(found, names), os.path.join(subject.live.parts, PART))
-    subject.draft["system"] = {name: summary(found, name) for name in sorted(names)}
+        write_parquet(tables(found, names), os.path.join(subject.live.parts, PART))
     return problems or "complete"
 
 
@@ -43,7 +45,7 @@ def read_system_series(members: list[str]) -> tuple[list[Group], list[str]]:
     groups: list[Group] = []
     problems: list[str] = []
     for member in members:
-        points = Points([member], PREFIX).read()
+        points = Points([member], SYSTEM).read()
         problems += points.problems
         for group in points.groups:
             group.rank = int(os.path.basename(member)) if len(members) > 1 else None

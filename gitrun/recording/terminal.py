@@ -81,14 +81,14 @@ def copy_window_size(source: int, target: int) -> None:
         pass  # one of the two is gone; a size is nothing to fail for
 
 
-def open_pty(user: Terminal | None) -> tuple[int, int]:
-    """A pseudo-terminal (master, slave) like the user's, or 24 x 80 without one."""
+def open_pty(user: Terminal | None, window: tuple[int, int] | None = None) -> tuple[int, int]:
+    """A pseudo-terminal (master, slave) like the user's, or 24 x 80 without one; `window` is (rows, columns)."""
     master, slave = os.openpty()
     if user is not None:
         termios.tcsetattr(slave, termios.TCSANOW, user.modes)
         copy_window_size(user.fd, slave)
-    else:
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    if window is not None or user is None:
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", *(window or (24, 80)), 0, 0))
     return master, slave
 
 

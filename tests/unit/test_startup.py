@@ -7,6 +7,8 @@ milliseconds: pyarrow alone costs 109, typer 58 and 150 more when a command runs
 
 from __future__ import annotations
 
+import ast
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -84,3 +86,108 @@ def test_without_git_only_the_needed_parts_of_dulwich_are_loaded(
     make_repo: Callable[..., Path], at_the_spawn: Callable[..., set[str]], no_git: dict[str, str]
 ) -> None:
     assert not below(at_the_spawn(make_repo(), no_git), NEVER - {"logging"})
+
+
+# -- sealing
+
+AT_EXIT = """
+import os, sys
+import gitrun.recording.job as job
+real, leave = job.Handle.wait, os._exit
+job.Handle.wait = lambda self, timeout_s: real(self, max(timeout_s, 60))
+def told(code):
+    if "gitrun.recording.seal" in sys.modules:
+        with open(os.environ["MODULES_FILE"], "w") as file:
+            file.write("\\n".join(sys.modules))
+    leave(code)
+os._exit = told
+from gitrun.__main__ import main
+main()
+"""
+OF_FILES = {
+    "gitrun.capture.keeping", "gitrun.capture.written", "gitrun.recording.claiming", "gitrun.recording.storing_outputs",
+    "gitrun.recording.neighbours", "gitrun.recording.remembering", "gitrun.recording.deferred", "gitrun.store.blobs",
+    "gitrun.archive.entries",
+}  # fmt: skip
+OF_INPUTS = {
+    "gitrun.capture.inputs",
+    "gitrun.capture.digests",
+    "gitrun.recording.storing_inputs",
+    "gitrun.archive.traces",
+}
+OF_PROGRAMS = {
+    "msgpack", "gitrun.capture.native", "gitrun.capture.processes", "gitrun.recording.configuring",
+    "gitrun.capture.edited_loaded",
+}  # fmt: skip
+WHAT_WAS_SAID = {
+    "gitrun.recording.logged", "gitrun.recording.measuring", "gitrun.recording.system_series", "gitrun.capture.series",
+    "gitrun.recording.exposing", "gitrun.recording.merging", "gitrun.recording.recover", "pyarrow", "numpy",
+}  # fmt: skip
+
+
+@pytest.fixture
+def at_the_end(tmp_path: Path, gitrun: Callable[..., Result]) -> Callable[..., set[str]]:
+    """Record a command and return the modules the recorder had loaded when it ended.
+
+    The command is made to have ended before anybody looks, so that nothing is loaded ahead.
+    """
+    program, listing = tmp_path / "watched.py", tmp_path / "modules"
+    program.write_text(AT_EXIT)
+
+    def call(repo: Path, *command: str) -> set[str]:
+        environ = {**os.environ, "MODULES_FILE": str(listing)}
+        words = [sys.executable, str(program), "record", "-q", "--", *command]
+        subprocess.run(words, cwd=repo, env=environ, check=True, timeout=60)
+        loaded = set(listing.read_text().splitlines())
+        assert "gitrun.archive.seal" in loaded
+        return loaded
+
+    return call
+
+
+def test_sealing_loads_nothing_for_what_a_command_did_not_do(
+    make_repo: Callable[..., Path], at_the_end: Callable[..., set[str]]
+) -> None:
+    loaded = at_the_end(make_repo(), "true")
+    assert loaded & (OF_FILES | OF_INPUTS | OF_PROGRAMS | WHAT_WAS_SAID) == set()
+
+
+def test_sealing_a_python_program_that_read_and_wrote_nothing_loads_nothing_for_files(
+    make_repo: Callable[..., Path], at_the_end: Callable[..., set[str]]
+) -> None:
+    python = os.path.realpath(sys.executable)  # gitrun itself may be installed in ours from its source, which is kept
+    loaded = at_the_end(make_repo({"train.py": "print(1)\n"}), python, "train.py")
+    assert loaded >= {"msgpack", "gitrun.capture.processes"}
+    assert loaded & (OF_FILES | OF_INPUTS | WHAT_WAS_SAID) == set()
+
+
+def test_sealing_outputs_loads_what_stores_them(
+    make_repo: Callable[..., Path], at_the_end: Callable[..., set[str]]
+) -> None:
+    loaded = at_the_end(make_repo(), "sh", "-c", "echo 1 > made")
+    assert loaded >= OF_FILES - {"gitrun.recording.deferred"}
+    assert loaded & (OF_INPUTS | OF_PROGRAMS | WHAT_WAS_SAID) == set()
+
+
+def test_what_a_long_run_needs_is_loaded_while_it_runs(make_repo: Callable[..., Path], tmp_path: Path) -> None:
+    """What sealing a run that did a bit of everything needs is in the list of what is loaded ahead."""
+    code = (
+        "import os, sys\nimport gitrun.recording.record\nfrom gitrun.recording.ahead import loading\n"
+        "for _ in loading(): pass\nbefore = set(sys.modules)\nleave = os._exit\n"
+        "def told(code):\n"
+        "    open(os.environ['MODULES_FILE'], 'w').write(repr(sorted(set(sys.modules) - before)))\n    leave(code)\n"
+        "os._exit = told\nfrom gitrun.__main__ import main\nmain()\n"
+    )
+    (tmp_path / "ahead.py").write_text(code)
+    program = (
+        "import gitrun\nopen('data.csv').read()\nopen('out', 'w').write('1')\ngitrun.log_artifact('out')\n"
+        "gitrun.log({'loss': 1.0})\n"
+    )
+    repo = make_repo({"train.py": program, ".gitignore": "data.csv\n"})
+    (repo / "data.csv").write_text("1\n" * 20_000)
+    environ = {**os.environ, "MODULES_FILE": str(tmp_path / "modules")}
+    words = [sys.executable, str(tmp_path / "ahead.py"), "record", "-q", "--", sys.executable, "train.py"]
+    subprocess.run(words, cwd=repo, env=environ, check=True, timeout=60)
+    late = ast.literal_eval((tmp_path / "modules").read_text())
+    sealing = [name for name in late if name.startswith(("gitrun.recording", "gitrun.store", "gitrun.archive"))]
+    assert sealing == []

@@ -146,7 +146,10 @@ def test_what_is_gone_or_no_file_any_more_is_no_output(tmp_path: Path, store: Bl
     (tmp_path / "t/gone").unlink()
     (tmp_path / "t/pipe").unlink()
     os.mkfifo(tmp_path / "t/pipe")
-    assert [line["path"] for line in kept(store, found).lines] == ["stays"]
+    done = kept(store, found)
+    assert [line["path"] for line in done.lines] == ["stays"]
+    words = "it was there when the command had ended, and is gone"
+    assert done.problems == [f"gone: {words}", f"pipe: {words}"]
 
 
 def test_a_store_that_is_full_is_said(tmp_path: Path, store: BlobStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,6 +91,29 @@ def test_no_file_is_too_strange(tmp_path: Path, text: str | bytes) -> None:
         read(tmp_path / name, text)
 
 
+def test_half_a_character_in_a_name_is_no_obstacle(tmp_path: Path) -> None:
+    points = read(tmp_path / "m.jsonl", '{"\\ud800x": 1}\n')
+    assert [group.names for group in points.groups] == [("?x",)]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("m.jsonl", '{"x": ' + '{"a": ' * 100_000 + "1" + "}" * 100_001 + '\n{"loss": 2}\n'),
+        ("m.csv", "step,loss\n1," + "9" * (1 << 18) + "\n2,2\n"),
+    ],
+)
+def test_a_line_that_cannot_be_read_takes_no_other_with_it(tmp_path: Path, name: str, text: str) -> None:
+    points = read(tmp_path / name, text)
+    assert [(group.names, group.count) for group in points.groups] == [(("loss",), 1)]
+    assert points.problems == [f"{name}: a line that is no row of it was passed over"]
+
+
+@pytest.mark.parametrize("text", ["", "step\n1\n", "step;loss\n1;5\n", "step,loss\n1,high\n"])
+def test_a_file_without_a_number_is_told(tmp_path: Path, text: str) -> None:
+    assert read(tmp_path / "m.csv", text).problems == ["m.csv: there is no metric in it"]
+
+
 def test_what_this_run_has_not_written_is_not_its_own(tmp_path: Path) -> None:
     points = read(tmp_path / "m.csv", "loss\n1\n", since_ns=1 << 62)
     assert points.groups == [] and points.problems == ["m.csv: this run has not written it"]

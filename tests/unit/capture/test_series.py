@@ -118,6 +118,15 @@ def test_a_torn_tail_is_cut(tmp_path: Path) -> None:
     assert rows(points) == journal.expected and points.problems == []
 
 
+@pytest.mark.parametrize("data", [b"", HEAD[:20]])
+def test_a_file_that_nobody_could_write_to_is_told(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "metrics-7-00000001").write_bytes(data)
+    points = read(tmp_path)
+    assert points.void == ["metrics-7-00000001"] and not points.is_empty
+    (tmp_path / "metrics-7-00000001").write_bytes(HEAD)
+    assert points.read().void == []
+
+
 def test_whole_points_behind_a_torn_one_are_found(tmp_path: Path) -> None:
     journal = Journal()
     for step in range(200):

@@ -26,6 +26,7 @@ from gitrun.git.refs import (
     update,
 )
 from gitrun.git.repository import Repository
+from tests.forking import in_child
 from tests.git_support import add_run, both_formats, both_ways, fsck, git, init, opened, run_id
 
 
@@ -82,10 +83,10 @@ def test_names_in_the_way_of_each_other(repo: Repository) -> None:
     one, two = _two_commits(repo)
     assert create(repo, "refs/gitrun/runs/a", one)
     for packed in (False, True):
-        with pytest.raises(GitrunError, match="refs/gitrun/runs/a"):
-            create(repo, "refs/gitrun/runs/a/b", two)
-        with pytest.raises(GitrunError, match="refs/gitrun/runs"):
-            create(repo, "refs/gitrun/runs", two)
+        for name, match in (("refs/gitrun/runs/a/b", "refs/gitrun/runs/a"), ("refs/gitrun/runs", "refs/gitrun/runs")):
+            with pytest.raises(GitrunError, match=match) as refused:
+                create(repo, name, two)
+            assert refused.value.next.startswith("git ") and refused.value.kept
         if not packed:
             git("pack-refs", "--all", cwd=repo.git_dir)
     with pytest.raises(GitrunError, match="not a ref name"):
@@ -243,11 +244,11 @@ def test_killed_while_a_packed_ref_is_deleted(repo: Repository, step: str) -> No
         call(*args, **options)
         os.kill(os.getpid(), signal.SIGKILL)
 
-    if (pid := os.fork()) == 0:
+    def deletes() -> None:
         setattr(os, step, killed)
         delete(repo, LIVE + "a")
-        os._exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+
+    assert in_child(deletes) == -signal.SIGKILL
     Path(repo.git_dir, LIVE, "a.lock").unlink()  # the recorder's own, which recover knows to be dead
     assert delete(repo, LIVE + "a") and delete(repo, LIVE + "b")
     assert read_refs(repo, LIVE) == {} and not list(Path(repo.git_dir).glob("packed-refs.*"))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gitrun.recording.ending import Ending, oom_kills
-from gitrun.recording.gathering import _Start
+from gitrun.recording.gathering import Start
 from gitrun.recording.member import clock_jump_ns, clock_problem, read_exit
 from gitrun.recording.spool import sync_files
 
@@ -42,7 +42,7 @@ def test_what_is_said_of_a_clock(written: dict[str, Any], says: str | None) -> N
 
 def test_files_that_were_written_after_the_clock_was_set_back_are_since_the_start(tmp_path: Path) -> None:
     found = tmp_path.stat()
-    start = _Start(found.st_ctime_ns + 30 * SECOND, found.st_dev)
+    start = Start(found.st_ctime_ns + 30 * SECOND, found.st_dev)
     assert not start.is_since(found)
     assert start.earlier(-clock_jump_ns(end(1000, 970, 60))).is_since(found)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import os
 import time
 from pathlib import Path
@@ -15,6 +17,7 @@ from gitrun.git.repository import discover
 from gitrun.model.times import iso
 from gitrun.monitor import SILENT
 from gitrun.recording import observing
+from gitrun.recording.artifacts import read_artifacts
 from gitrun.recording.context import Context
 from gitrun.recording.live import LiveDirectory
 from gitrun.recording.liveness import make_header
@@ -103,7 +106,8 @@ def test_a_bug_in_one_fact_is_a_sentence_and_no_more(ended: Ended, monkeypatch: 
     def bug(*_: Any) -> Any:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(observing, name, bug)
+    room = {"describe_processes": "capture.processes", "loaded_files": "recording.loading"}
+    monkeypatch.setattr(f"gitrun.{room.get(name, 'recording.observing')}.{name}", bug)
     observe(ended.context, ended.live, ended.draft)
     topic = {"describe_processes": "seeds", "loaded_files": "loaded", "read_observed": "child"}[name]
     assert ended.draft["coverage"].pop(topic) == ["not captured: ZeroDivisionError: a bug"]
@@ -117,3 +121,20 @@ def test_a_draft_that_lacks_things_still_gets_the_rest(ended: Ended, monkeypatch
     observe(ended.context, ended.live, draft)
     assert draft["coverage"]["child"]["processes"] == 1
     assert draft["coverage"]["loaded"][0].startswith("not captured: KeyError")
+
+
+@pytest.mark.parametrize(("number", "reason"), [(errno.ENOSPC, "space"), (errno.EROFS, "unwritable")])
+def test_a_store_that_takes_nothing_still_has_the_outputs_named(
+    ended: Ended, monkeypatch: pytest.MonkeyPatch, number: int, reason: str
+) -> None:
+    def refuse(*_: Any) -> Any:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("gitrun.store.ingest.PackFile", refuse)
+    (ended.root / "out").write_text("made")
+    observe(ended.context, ended.live, ended.draft)
+    (line,) = [line for line in read_artifacts(ended.live) if line["path"] == "out"]
+    assert (line["path"], line["stored"], line["reason"]) == ("out", False, reason)
+    assert line["sha256"] == hashlib.sha256(b"made").hexdigest()
+    assert ended.draft["coverage"]["outputs"][0].startswith("nothing is stored: ")
+    assert ended.draft["live"]["outputs"]["stored"] == 0

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from gitrun.capture.series import Points
-from gitrun.recording.sampling import EVERY_S, NAMES, PREFIX, Sampling
+from gitrun.child.frames import SYSTEM
+from gitrun.recording.sampling import EVERY_S, NAMES, Sampling
 from gitrun.recording.system_series import read_system_series, summary
 from tests.unit.recording.helpers import keep_argv, wait_for
 
@@ -51,7 +52,7 @@ def test_a_run_is_looked_at_once_a_second_without_gitruns_own_processes(tmp_path
 
 def test_a_command_that_ends_within_a_second_leaves_no_series(tmp_path: Path) -> None:
     subprocess.run(keep_argv(tmp_path, "true"), timeout=60, check=True)
-    assert not list(tmp_path.glob(f"{PREFIX}*"))
+    assert not list(tmp_path.glob(f"{SYSTEM}*"))
 
 
 def test_the_step_is_the_seconds_since_the_start(tmp_path: Path, sampling: Sampling) -> None:
@@ -140,14 +141,14 @@ def test_several_members_are_told_apart_by_their_number(tmp_path: Path) -> None:
 
 def test_a_process_of_the_run_may_write_nonsense_there(tmp_path: Path, sampling: Sampling) -> None:
     look(sampling)
-    (tmp_path / f"{PREFIX}1-00000000").write_bytes(os.urandom(500))
-    assert Points([str(tmp_path)], PREFIX).read().groups
+    (tmp_path / f"{SYSTEM}1-00000000").write_bytes(os.urandom(500))
+    assert Points([str(tmp_path)], SYSTEM).read().groups
     assert len(read_system_series([str(tmp_path)])[0]) == 1
 
 
 def test_the_keeper_writes_on_when_its_recorder_is_gone(tmp_path: Path) -> None:
     with subprocess.Popen(keep_argv(tmp_path, "sleep", "4")) as recorder:
-        wait_for(lambda: list(tmp_path.glob(f"{PREFIX}*")))
+        wait_for(lambda: "processes" in series(tmp_path))
         before = len(series(tmp_path)["processes"])
         recorder.kill()
     assert wait_for(lambda: len(series(tmp_path)["processes"]) > before)
