@@ -121,6 +121,13 @@ KEYS: dict[str, Key] = {
     "lock.vendor_bytes": Key("size", 256 << 20, False, "packages are kept as wheels up to this in sum, small first"),
     "store.path": Key("text", "", True, "where the store lies; empty is beside everything else; asked when it is made"),
     "gc.grace": Key("seconds", 14 * 86_400.0, False, "how long a removed run can be had back before gc lets go of it"),
+    "replay.place": Key(
+        "choice",
+        "same",
+        False,
+        "a replay's command sees its checkout at the run's own path where the system allows it, or only where it lies",
+        ("same", "elsewhere"),
+    ),
     "isolate.dir": Key("text", "", True, "where isolated runs get their directories"),
     "git.executable": Key(
         "text",

@@ -7,8 +7,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from gitrun.archive.entries import PART
 from gitrun.archive.seal import Part
+from gitrun.model.artifacts import PART
 from gitrun.model.canonical import encode_line, path_bytes, path_text
 from gitrun.store.blobs import BlobStore
 from gitrun.store.chunk_lists import place

@@ -21,6 +21,7 @@ import zlib
 
 from gitrun.errors import GitrunError
 from gitrun.files.read import read_plain
+from gitrun.files.room import make_room
 from gitrun.files.write import create, make_dirs, remove_quietly, temporary_path, write_file
 
 WORTH_BYTES = 1 << 20  # below this, reading is as quick as asking
@@ -98,20 +99,10 @@ class StatCache:
         return os.path.join(self._directory, hashlib.sha256(key).hexdigest()[:32])
 
     def _make_room(self) -> None:
-        """Once a process: remove the oldest entries until a quarter of the room is free, where there is none."""
-        if self._has_room:
-            return
-        self._has_room = True
-        found = [(entry.stat(), entry.path) for entry in os.scandir(self._directory)]
-        entries = sorted((facts.st_mtime_ns, facts.st_size, path) for facts, path in found)
-        count, size = len(entries), sum(entry[1] for entry in entries)
-        if count < MOST_ENTRIES and size < MOST_BYTES:
-            return
-        for _, length, path in entries:
-            if count < MOST_ENTRIES * 3 // 4 and size < MOST_BYTES * 3 // 4:
-                return
-            remove_quietly(path)
-            count, size = count - 1, size - length
+        """Once a process."""
+        if not self._has_room:
+            self._has_room = True
+            make_room(self._directory, files=MOST_ENTRIES - 1, size=MOST_BYTES)
 
 
 def _facts(found: os.stat_result) -> bytes:

@@ -16,6 +16,7 @@ NAMES = {
     "store": "the store against zstd, restic, dvc and borg: CPU, wall, bytes, memory",
     "metrics": "one `gitrun.log` against a bare write, JSON lines, sqlite and other trackers; kills; sealing",
     "find": "lists of ten thousand runs: a filter and an order, the index from nothing, one run more",
+    "replay": "comparing the outputs of two runs, and having an environment again",
     "checkout": "the checkout against `git worktree add --detach`",
 }
 

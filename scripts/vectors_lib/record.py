@@ -60,6 +60,7 @@ def _full() -> dict[str, Any]:
         "group": "sweep",
         "tags": ["best"],
         "notes": ["before the new loss"],
+        "claims": ["max:val/acc within 0.5%"],
         "ended_at": "2026-11-24T06:12:58.250000Z",
         "duration_s": 12.25,
         "exit": {"code": None, "signal": 9},

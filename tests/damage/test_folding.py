@@ -19,6 +19,7 @@ from gitrun.git.packs import OwnPacks
 from gitrun.git.refs import LIVE, RUNS, RefTransaction, create, read_ref, read_refs
 from gitrun.git.repository import Repository
 from gitrun.monitor import SILENT, Monitor
+from tests.forking import ended, forked, in_child
 from tests.git_support import add_run, both_formats, both_ways, fsck, git, init, opened, run_id
 
 
@@ -48,22 +49,6 @@ def _check(root: Path, commits: dict[str, str]) -> None:
     objects = git("rev-list", "--objects", *commits.values(), cwd=root)
     assert objects.count(b"\n") >= 4 * len(commits)
     fsck(root)
-
-
-def _in_child(action: Callable[[], object]) -> int:
-    """Run `action` in a forked process; the process id."""
-    if (pid := os.fork()) == 0:
-        try:
-            action()
-        except BaseException as problem:
-            os.write(2, f"{type(problem).__name__}: {problem}\n".encode())
-            os._exit(1)
-        os._exit(0)
-    return pid
-
-
-def _status(pid: int) -> int:
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 @both_formats
@@ -140,7 +125,7 @@ def test_killed_at_every_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, w
             setattr(os, step, killed)
             fold_now(repo)
 
-        status = _status(_in_child(action))
+        status = in_child(action)
         assert read_refs(repo) == commits
         objects = git("rev-list", "--objects", *commits.values(), cwd=root)
         assert objects.count(b"\n") >= 4 * len(commits)
@@ -176,8 +161,8 @@ def test_sixteen_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: s
             fold(repo, listener)
         assert not listener.warnings, listener.warnings
 
-    children = [_in_child(lambda worker=worker: work(worker)) for worker in range(16)]
-    assert [_status(pid) for pid in children] == [0] * 16
+    children = [forked(lambda worker=worker: work(worker)) for worker in range(16)]
+    assert [ended(pid) for pid in children] == [0] * 16
     refs = read_refs(opened(root))
     assert list(refs) == [RUNS + run_id(n) for n in range(16 * each)]
     assert not read_refs(opened(root), LIVE)
@@ -190,8 +175,8 @@ def test_one_winner(tmp_path: Path, way: str) -> None:
     root = init(tmp_path / "r")
     repo = opened(root, way)
     commits = [add_run(repo, n)[0] for n in range(16)]
-    children = [_in_child(lambda oid=oid: os._exit(0 if create(repo, RUNS + "x", oid) else 9)) for oid in commits]
-    statuses = [_status(pid) for pid in children]
+    children = [forked(lambda oid=oid: os._exit(0 if create(repo, RUNS + "x", oid) else 9)) for oid in commits]
+    statuses = [ended(pid) for pid in children]
     assert sorted(statuses) == [0] + [9] * 15
     assert read_ref(repo, RUNS + "x") == commits[statuses.index(0)]
 
@@ -238,10 +223,9 @@ def test_beside_the_users_pack_refs(tmp_path: Path, way: str) -> None:
     )
     try:
         children = [
-            _in_child(lambda w=worker: [_record(opened(root, way), w * 30 + n) for n in range(30)])
-            for worker in range(4)
+            forked(lambda w=worker: [_record(opened(root, way), w * 30 + n) for n in range(30)]) for worker in range(4)
         ]
-        assert [_status(pid) for pid in children] == [0] * 4
+        assert [ended(pid) for pid in children] == [0] * 4
     finally:
         os.killpg(packing.pid, signal.SIGTERM)
         packing.communicate()

@@ -62,7 +62,7 @@ def test_artifacts_lists_every_file_and_why_it_is_not_stored(kept: Hand, call: C
     assert (by_path["out/huge.bin"]["stored"], by_path["out/huge.bin"]["reason"]) == (False, "limit")
     assert by_path["out/latest"]["target"] == "model.pt" and by_path["data.csv"]["kind"] == "input"
     keys = {"path", "kind", "type", "mode", "bytes", "sha256", "stored", "reason", "produced_by", "evidence", "level"}
-    assert all(each.keys() == keys | {"target", "overwritten"} for each in listed)
+    assert all(each.keys() == keys | {"run", "target", "overwritten"} for each in listed)
     rows = [row.split("\t") for row in call("artifacts", RUN).stdout.splitlines()]
     assert all(len(row) == 8 for row in rows) and [row[4] for row in rows if row[7] == ".env"] == ["secret"]
     assert "\\n" in rows[-1][7] or any("\\n" in row[7] for row in rows), "a name cannot forge a line"

@@ -69,6 +69,21 @@ def _numbers(path: dict[str, Any]) -> tuple[int, int, int]:
     return path["bytes"], path["stored_bytes"], path["unique_bytes"]
 
 
+def test_a_run_whose_entries_cannot_be_read_hides_no_other(two: Hand, call: Call) -> None:
+    seal_lines(two, THREE, [line("bad", sha256="none", stored=True)])
+    done = call("du")
+    rows = {row.split("\t")[0]: row for row in done.stdout.splitlines()}
+    assert done.code == 0 and rows.keys() == {ONE, TWO, THREE}
+    assert "is not what it should be" in rows[THREE] and "is not" not in rows[ONE]
+
+
+def test_gc_names_the_run_whose_list_of_chunks_is_gone(two: Hand, call: Call) -> None:
+    seal_lines(two, THREE, [line("large", sha256="1" * 64, bytes=5, stored=True, chunk_list="2" * 64)])
+    done = call("gc")
+    assert done.code == 5 and f"run {THREE}: what large needs is not known" in done.stderr
+    assert "nothing was collected" in done.stderr
+
+
 def test_what_du_calls_unique_is_what_goes_with_a_run(two: Hand, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     before, unique = bulk(two), {run["id"]: run["unique_bytes"] for run in call("du", "--json").json()["runs"]}[ONE]
     assert call("rm", ONE).code == 0

@@ -140,6 +140,23 @@ def test_a_key_is_a_run_until_that_has_ended(make_repo: Callable[..., Path], git
     assert "member 1" in page
 
 
+def test_watching_all_members_and_one(make_repo: Callable[..., Path], gitrun: Gitrun) -> None:
+    repo = make_repo()
+    words = ("sh", "-c", f'echo "this is $0"; {WAITS}')
+    members = [Member(repo, *words, str(n), join=("--join", "k", "--members", "2")) for n in range(2)]
+    started(repo, 2)
+    argv = [sys.executable, "-m", "gitrun", "watch", "--every", "0.3"]
+    with subprocess.Popen(argv, cwd=repo, stdout=subprocess.PIPE, text=True) as watching:
+        assert watching.stdout is not None
+        lines = [watching.stdout.readline().rstrip("\n").split("\t") for _ in range(3)]
+        assert lines[-1][1] == "running (2 of 2 members)" and lines[-1][-1].startswith(("0| this is ", "1| this is "))
+        (repo / "go").touch()
+        assert watching.communicate(timeout=60)[0].splitlines()[-1].split("\t")[1] == "completed"
+    assert [member.ended()[0] for member in members] == [0, 0]
+    alone = gitrun("logs", "--member", "1", cwd=repo).stdout
+    assert alone.startswith("this is ")
+
+
 def test_two_commands_of_one_step_are_two_runs(make_repo: Callable[..., Path], gitrun: Gitrun) -> None:
     repo = make_repo()
     record = f"{sys.executable} -m gitrun record -q"

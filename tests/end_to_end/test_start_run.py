@@ -209,6 +209,42 @@ for n in range(2):
     assert json.loads(part(git, repo, "config.json"))["values"] == {"key1": 1}
 
 
+def test_threads_that_begin_at_once_are_one_run(git: Git, gitrun: Gitrun, repo: Path, python: Python) -> None:
+    done = python(
+        """
+import threading
+refused, gate, ended = [], threading.Barrier(4), threading.Event()
+def go():
+    gate.wait()
+    try:
+        with gitrun.start_run():
+            gitrun.log({"x": 1})
+            ended.wait(60)
+    except gitrun.errors.UsageError:
+        refused.append(1)
+    if len(refused) == 3:
+        ended.set()
+threads = [threading.Thread(target=go) for _ in range(4)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+print(len(refused))
+"""
+    )
+    assert (done.code, done.stdout) == (0, "3\n"), done.stderr
+    only_run(git, repo)
+    assert metric(gitrun, repo, "x") == [1]
+
+
+def test_what_names_it_may_be_anything(git: Git, repo: Path, python: Python) -> None:
+    done = python(
+        "gitrun.start_run(7, tags='one', note='\\ud800', group='\\udcff').finish()\n"
+        "try:\n    gitrun.start_run(config=[1])\nexcept TypeError:\n    print('refused')\n"
+    )
+    assert (done.code, done.stdout) == (0, "refused\n"), done.stderr
+    record = only_run(git, repo)
+    assert (record["name"], record["tags"], record["notes"]) == ("7", ["one"], ["\\ud800"])
+
+
 def test_disabled_it_does_nothing(git: Git, repo: Path, python: Python) -> None:
     done = python(
         "with gitrun.start_run('x', config={'a': 1}) as run:\n    run.log({'a': 1})\n    print(run.id)",
@@ -405,3 +441,60 @@ def test_metrics_are_sealed_when_the_process_exits_whatever_arrow_loads(
     done = python(AROUND + "assert 'pyarrow' not in sys.modules")
     assert done.code == 0, done.stderr
     assert metric(gitrun, repo, "a") == [1.0]
+
+
+RANK = """
+with gitrun.start_run(name='ranks', **eval(sys.argv[1])) as run:
+    print(run.id, flush=True)
+    while len(os.listdir(os.environ['GITRUN_RUN_DIR'] + '/members')) < int(sys.argv[2]):
+        time.sleep(0.02)
+    for i in range(3):
+        gitrun.log({'loss': i + 10 * int(os.environ.get('RANK', 0))}, step=i)
+    time.sleep(float(os.environ.get('WAIT', 0)))
+"""
+
+
+def ranks_of(repo: Path, count: int, options: str, together: int, **more: str) -> list[tuple[str, str]]:
+    """What so many processes print and say that record themselves side by side; rank 0 ends last."""
+    (repo / "ranks.py").write_text(HEAD + RANK)
+    running = []
+    for rank in range(count):
+        env = {"RANK": str(rank), "WORLD_SIZE": str(count), "PYTHONPATH": PACKAGE, "WAIT": "0" if rank else "1", **more}
+        argv = [sys.executable, "ranks.py", options, str(together)]
+        running.append(
+            subprocess.Popen(
+                argv, cwd=repo, env={**os.environ, **env}, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            )
+        )
+    ended = [process.communicate(timeout=120) for process in running]
+    assert [process.returncode for process in running] == [0] * count, ended
+    return ended
+
+
+def test_the_ranks_of_a_launcher_are_one_run(gitrun: Gitrun, repo: Path) -> None:
+    together = {"TORCHELASTIC_RUN_ID": "none", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}
+    ended = ranks_of(repo, 3, "{}", 3, **together)
+    (run_id,) = {out.strip() for out, _ in ended}
+    assert sum(" go on" in err or " goes on" in err for _, err in ended) == 2
+    (run,) = gitrun("ls", "--json", cwd=repo).json()
+    assert (run["id"], run["status"]) == (run_id, "completed") and len(run["members"]) == 3
+    assert sorted(member["rank"] for member in run["members"]) == [0, 1, 2]
+    assert run["coverage"]["members"] == "complete"
+    assert run["metrics"]["loss"]["last"] == 2.0  # of rank 0
+    assert sorted(metric(gitrun, repo, "loss")) == [0, 1, 2, 10, 11, 12, 20, 21, 22]
+    listed = gitrun("metrics", "@", "--rank", "2", cwd=repo).stdout.split("\t")
+    assert (listed[0], listed[1], listed[5]) == ("loss", "3", "22.0")
+    assert "no metrics of rank 7" in gitrun("metrics", "@", "--rank", "7", cwd=repo).stderr
+
+
+def test_processes_with_one_key_are_one_run_and_without_each_is_its_own(gitrun: Gitrun, repo: Path) -> None:
+    ranks_of(repo, 2, "{'join': 'here', 'members': 2}", 2, WORLD_SIZE="")
+    (run,) = gitrun("ls", "--json", cwd=repo).json()
+    assert len(run["members"]) == 2 and run["status"] == "completed"
+    ranks_of(repo, 2, "{'join': ''}", 1, TORCHELASTIC_RUN_ID="none")
+    assert len(gitrun("ls", "--json", cwd=repo).json()) == 3
+
+
+def test_a_number_of_members_needs_a_key(repo: Path, python: Python) -> None:
+    done = python("gitrun.start_run(members=2)")
+    assert done.code == 1 and "members=N says how many" in done.stderr

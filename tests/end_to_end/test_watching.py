@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from tests.unit.recording.helpers import Typist, wait_for
 
 Gitrun = Callable[..., Result]
 GITRUN = [sys.executable, "-m", "gitrun"]
-WORK = "import time\nheld = bytearray(64 << 20)\nend = time.time() + 2.5\nwhile time.time() < end: pass"
+WORK = "import time\nheld = bytearray(64 << 20)\nend = time.time() + 4.2\nwhile time.time() < end: pass"
 BAR = """
 import os, sys, time
 import gitrun
@@ -80,6 +81,29 @@ def test_what_a_run_takes_of_the_machine_is_in_its_record(repo: Path, gitrun: Gi
     rows = [row for row in table.to_pylist() if row["name"] == "memory_bytes"]
     assert len(rows) == run["system"]["memory_bytes"]["count"] and rows[0]["step"] == 1
     assert max(row["value"] for row in rows) == run["system"]["memory_bytes"]["max"]
+
+
+def test_a_run_of_two_seconds_is_told_in_short(repo: Path, gitrun: Gitrun) -> None:
+    assert gitrun("record", "-q", "--", "sleep", "1.7", cwd=repo).code == 0
+    run = gitrun("show", "--json", cwd=repo).json()
+    assert run["system"]["processes"] == {"count": 1, "mean": 1.0, "min": 1.0, "max": 1.0}
+    assert run["coverage"]["system"] == "complete"
+    with Archive.open(str(repo), dict(os.environ)) as archive:
+        found = archive.run(run["id"])
+        assert found is not None and found.part("system.parquet") is None
+
+
+def test_a_page_has_what_the_run_takes_now_and_later_what_it_took(
+    repo: Path, gitrun: Gitrun, recorder: subprocess.Popen[bytes]
+) -> None:
+    live = wait_for(lambda: (run := gitrun("show", "bar", "--json", cwd=repo).json())["system"] and run, 60)
+    assert live["status"] == "running" and live["system"]["memory_bytes"]["max"] > 0
+    page = gitrun("show", "bar", cwd=repo).stdout
+    listed = gitrun("ls", "metrics.loss == 0.125", "--columns", "status", cwd=repo).stdout
+    assert listed == "running\n", "it has been at its last step for long"
+    end(repo, recorder)
+    for shown in (page, gitrun("show", "bar", cwd=repo).stdout):
+        assert re.search(r"(?m)^  memory +.+ at most  [▁-█]+$", shown), shown
 
 
 def test_a_short_run_has_no_series(repo: Path, gitrun: Gitrun) -> None:

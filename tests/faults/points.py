@@ -12,14 +12,12 @@ import hashlib
 import json
 import os
 import shutil
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from gitrun.archive.archive import Archive
 from gitrun.archive.fsck import fsck
-from gitrun.errors import GitrunError
 from gitrun.files import holder
 from gitrun.monitor import SILENT
 from gitrun.recording.recover import recover_all
@@ -28,9 +26,9 @@ from tests.faults.checking import Told, assert_git_can_work, assert_git_is_conte
 from tests.faults.disk import MODES, Disk, Found, restore
 from tests.faults.layer import Fault, Layer, apply, read_story
 from tests.faults.scenarios import Scenario, environ
+from tests.forking import ENDED, REFUSED, in_child
 from tests.git_support import opened
 
-ENDED, REFUSED, FAILED = 0, 7, 1  # how the process of a scenario ends: done, an expected problem, a bug
 FAILURES = ("eio", "enospc", "full")
 
 
@@ -177,24 +175,6 @@ class Rig:
             return  # not made yet, or torn
         fields["bound"] |= {"device": facts.st_dev, "inode": facts.st_ino}
         path.write_text(json.dumps(fields))
-
-
-def in_child(action: Callable[[], object]) -> int:
-    """Do it in a forked process; how that ends."""
-    pid = os.fork()
-    if pid == 0:
-        code = FAILED
-        try:
-            action()
-            code = ENDED
-        except (GitrunError, OSError) as problem:  # the command line shows both as problems
-            code = REFUSED
-            os.write(2, f"{type(problem).__name__}: {problem}\n".encode())
-        except BaseException:
-            os.write(2, traceback.format_exc().encode())
-        finally:
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def _sync_nothing() -> None:

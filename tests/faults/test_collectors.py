@@ -21,6 +21,7 @@ from gitrun.git import refs
 from tests.faults.layer import Fault, Layer, read_story
 from tests.faults.scenarios import OLD, SCENARIOS, environ
 from tests.faults.test_points import is_all, small
+from tests.forking import ended, forked
 from tests.git_support import fsck as git_fsck
 from tests.hand import Hand
 
@@ -29,25 +30,6 @@ __all__ = ["small"]  # the fixture: every test here has it
 RECORDERS, SECONDS = 8, 2.0
 LATER = "20261124-070000-bbbbbb"
 SHARED = [bytes([n]) * 700 for n in range(6)]
-
-
-def forked(action: Callable[[], object]) -> int:
-    """Do it in a process of its own; its id."""
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            action()
-            code = 0
-        except BaseException as problem:
-            os.write(2, f"{type(problem).__name__}: {problem}\n".encode())
-        finally:
-            os._exit(code)
-    return pid
-
-
-def ended(pid: int) -> int:
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def seal(root: Path, run_id: str, contents: list[bytes]) -> None:

@@ -27,7 +27,7 @@ from gitrun.store.config import load_or_create
 from gitrun.store.index import Index, Indexed, Table
 from gitrun.store.pack import PackReader, ScannedPack
 from gitrun.store.sessions import decode_session, encode_header, encode_promises
-from tests.faults.points import in_child
+from tests.forking import in_child
 
 CONTENTS = [b"one " * 60, b"two " * 90, bytes(range(256))]
 HEADER = 32  # so many bytes of each structure have every bit flipped

@@ -11,7 +11,7 @@ import pytest
 from gitrun.files.write import fsync_dir, write_file
 from tests.faults.disk import MODES, Disk
 from tests.faults.layer import Layer, apply, read_story
-from tests.faults.points import in_child
+from tests.forking import in_child
 
 SEEDS = range(40)
 

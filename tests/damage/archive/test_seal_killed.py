@@ -13,6 +13,7 @@ from gitrun.archive import seal as seal_module
 from gitrun.archive.seal import INLINE_LIMIT, Part
 from gitrun.git.refs import RUNS, read_ref
 from gitrun.store.ingest import Session
+from tests.forking import ended, forked, in_child
 from tests.hand import Hand
 
 ID = "20261124-061246-k3v9tq"
@@ -29,19 +30,6 @@ STEPS = [
 @pytest.fixture
 def hand(make_repo: Callable[..., Path]) -> Hand:
     return Hand(make_repo())
-
-
-def in_child(action: Callable[[], object]) -> int:
-    """Run `action` in a forked process; its exit code, 0 when it returned."""
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            action()
-            code = 0
-        finally:
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def killed_around(owner: Any, name: str, before: bool) -> None:
@@ -80,14 +68,8 @@ def test_a_kill_leaves_all_or_nothing(hand: Hand, git: Callable[..., Any], owner
 
 def test_two_at_once_seal_one_run(hand: Hand) -> None:
     read, write = os.pipe()
-    for _ in range(4):
-        if os.fork() == 0:
-            try:
-                os.write(write, b"%d" % hand.seal(ID, PARTS).created)
-            finally:
-                os._exit(0)
-    for _ in range(4):
-        os.wait()
+    sealing = [forked(lambda: os.write(write, b"%d" % hand.seal(ID, PARTS).created)) for _ in range(4)]
+    assert [ended(pid) for pid in sealing] == [0] * 4
     os.close(write)
     assert sorted(os.read(read, 16)) == sorted(b"1000")
     os.close(read)
@@ -95,15 +77,13 @@ def test_two_at_once_seal_one_run(hand: Hand) -> None:
 
 def test_two_that_disagree_are_one_run_and_one_conflict(hand: Hand) -> None:
     read, write = os.pipe()
-    for status in ("completed", "lost"):
-        if os.fork() == 0:
-            try:
-                done = hand.seal(ID, PARTS, status=status)
-                os.write(write, b"%d%d " % (done.created, done.conflict))
-            finally:
-                os._exit(0)
-    os.wait()
-    os.wait()
+
+    def seals(status: str) -> None:
+        done = hand.seal(ID, PARTS, status=status)
+        os.write(write, b"%d%d " % (done.created, done.conflict))
+
+    sealing = [forked(lambda status=status: seals(status)) for status in ("completed", "lost")]
+    assert [ended(pid) for pid in sealing] == [0, 0]
     os.close(write)
     assert sorted(os.read(read, 16).split()) == [b"01", b"10"]
     os.close(read)

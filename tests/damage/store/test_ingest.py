@@ -3,6 +3,8 @@
 import errno
 import hashlib
 import os
+import resource
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 from gitrun.errors import DiskFull, GitrunError, NotWritable
 from gitrun.store import ingest
 from gitrun.store.blobs import BlobStore
+from tests.forking import in_child
 
 CALLS = ("open", "write", "fsync", "rename", "mkdir")
 CONTENTS = [os.urandom(1000 * n) for n in range(1, 9)]
@@ -113,13 +116,13 @@ def test_a_kill_at_any_call_leaves_only_temporary_files(tmp_path: Path) -> None:
     for at in range(1, steps + 1):
         directory = tmp_path / str(at)
         store = prepare(directory)
-        child = os.fork()
-        if child == 0:
+
+        def dies(at: int = at, store: BlobStore = store) -> None:
             with pytest.MonkeyPatch.context() as patch:
                 Fault(patch, at, lambda: os._exit(9))
                 ingest_all(store)
-            os._exit(0)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+
+        assert in_child(dies) == 9
         check(directory)
         ingest_all(BlobStore(str(directory)))
         assert check(directory) == len(CONTENTS)
@@ -145,20 +148,14 @@ def test_a_failed_session_stays_failed(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_a_really_full_disk(tmp_path: Path) -> None:
     """By the limit on a file's size, which the kernel keeps as it keeps a quota."""
-    child = os.fork()
-    if child == 0:
-        import resource
-        import signal
 
+    def fills() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
         store = BlobStore(str(tmp_path / "g"))
-        try:
-            with store.session() as session:
-                session.put(os.urandom(9000))
-                session.commit()
-        except DiskFull:
-            os._exit(7)
-        os._exit(1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+        with pytest.raises(DiskFull), store.session() as session:
+            session.put(os.urandom(9000))
+            session.commit()
+
+    assert in_child(fills) == 0
     assert [name for _, _, names in os.walk(tmp_path / "g") for name in names] == []

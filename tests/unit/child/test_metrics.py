@@ -163,6 +163,25 @@ def test_a_file_that_may_not_grow_is_left_for_another(logged: Logged) -> None:
     assert all("No space left" in frame["why"] or "too large" in frame["why"] for frame in found.of("missing"))
 
 
+def test_a_point_with_more_names_than_a_frame_may_have(logged: Logged) -> None:
+    done, found = logged(
+        "gitrun.log({f'{i}' + 'x' * 900: i for i in range(90000)}, step=3)\ngitrun.log({'after': 1})\n"
+    )
+    assert (done.code, done.stderr) == (0, b"")
+    assert sum(len(point.values) for point in found.points) == 90001
+    assert [point.step for point in found.points] == [3, 3, 3, 4]
+
+
+def test_a_process_that_is_killed_while_nothing_can_be_written_leaves_a_mark(logged: Logged, run: Path) -> None:
+    done, found = logged(
+        "import resource\ngitrun.log({'x': 1})\nresource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
+        "for _ in range(3):\n    gitrun.log({'x': 2})\n    time.sleep(1.1)\nos.kill(os.getpid(), 9)\n"
+    )
+    assert done.code == -9 and [point.values["x"] for point in found.points] == [1]
+    sizes = [os.path.getsize(path) for path in Path(run, "members", "0").glob("metrics-*")]
+    assert len(sizes) == 2 and min(sizes) == 0
+
+
 def test_a_run_that_is_over(logged: Logged) -> None:
     done, _ = logged(
         "import shutil\ngitrun.log({'x': 1})\nshutil.rmtree(os.environ['GITRUN_RUN_DIR'])\ntime.sleep(1.1)\n"
