@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from gitrun.archive.archive import Archive
 from gitrun.archive.run import Run
 from gitrun.archive.seal import Part
+from gitrun.capture.secrets import Redactor
 from gitrun.model.artifacts import PART as ARTIFACTS
 from gitrun.model.canonical import decode, path_text
 from gitrun.model.metrics import PART as METRICS
@@ -113,7 +114,9 @@ class Judge:
         verdict = make_verdict(
             self._run.id, finished.record["id"], found.compared, self._options, found.differences, told
         )
-        return {**verdict, "notes": notes}
+        # It quotes lines of outputs and of the console, and travels with the record.
+        redacted: dict[str, Any] = _redacted({**verdict, "notes": notes}, Redactor(environ).text)
+        return redacted
 
     def _why_not(self, compared: Compared) -> str:
         """Why nobody can tell whether two runs are the same, the first reason of all."""
@@ -266,6 +269,14 @@ def _table(part: Part | None) -> pa.Table | None:
 
 def _value(part: Part | None) -> dict[str, Any]:
     return {} if part is None else _object(decode(part.read()))
+
+
+def _redacted(value: Any, text: Callable[[str], str]) -> Any:
+    if isinstance(value, dict):
+        return {key: _redacted(each, text) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_redacted(each, text) for each in value]
+    return text(value) if isinstance(value, str) else value
 
 
 def _object(value: Any) -> dict[str, Any]:

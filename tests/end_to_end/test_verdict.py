@@ -19,6 +19,7 @@ import pytest
 from tests.conftest import AUTHOR, Result
 
 Call = Callable[..., Result]
+SECRET = "nobody-may-read-this-81"
 
 PROGRAM = r"""
 how=$(cat "$HOW" 2>/dev/null)
@@ -29,6 +30,7 @@ if is content; then echo "score 2" > out/content.txt; else echo "score 1" > out/
 if is late; then date=2026-11-25; else date=2026-11-24; fi
 echo "$date 06:12:46 done" > out/run.log
 echo "written $date" > out/stamp.txt
+is secret && echo "signed in with $SITE_PASSWORD" > out/stamp.txt
 is missing || echo gone > out/missing.txt
 ! is extra || echo more > out/extra.txt
 if is renamed; then echo kept > out/b-name.txt; else echo kept > out/a-name.txt; fi
@@ -81,6 +83,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
     environ = {
         **kept, "HOME": str(root), "TMPDIR": str(root / "tmp"), "GIT_CONFIG_GLOBAL": "/dev/null", "LC_ALL": "C.UTF-8",
         "GITRUN_LOCK_RESOLVER": "none", "GITRUN_RECORD_VARIABLES": "HOW,BEHIND", "HOW": str(how), "BEHIND": str(behind),
+        "SITE_PASSWORD": SECRET,
     }  # fmt: skip
     (repo / "program.sh").write_text(PROGRAM)
     (repo / "scratch").symlink_to(behind)
@@ -108,7 +111,7 @@ def test_what_comes_out_again_is_bit_by_bit_the_same(recorded: Recorded) -> None
 
 
 def test_each_spoiled_file_is_judged_by_itself(recorded: Recorded) -> None:
-    code, verdict = recorded.replay("content missing extra renamed mode gz link hydra late far")
+    code, verdict = recorded.replay("content missing extra renamed mode gz link hydra late far secret")
     assert (code, verdict["verdict"], verdict["accepted"]) == (3, "differs", False)
     assert levels(verdict) == {
         "metrics.csv": "differs",
@@ -125,6 +128,7 @@ def test_each_spoiled_file_is_judged_by_itself(recorded: Recorded) -> None:
         "outputs/2026-11-25/07-00-00/result.txt": "semantic",
     }
     by_path = {each["path"]: each for each in verdict["outputs"]}
+    assert "signed in with <secret:" in by_path["out/stamp.txt"]["detail"] and SECRET not in json.dumps(verdict)
     assert by_path["out/b-name.txt"]["renamed_from"] == "out/a-name.txt"
     assert by_path["outputs/2026-11-25/07-00-00/result.txt"]["renamed_from"] == "outputs/2026-11-24/06-12-46/result.txt"
     assert "0644, now 0755" in by_path["out/mode.sh"]["detail"]
