@@ -9,6 +9,7 @@
     ├── UnsupportedRepository    1    a Git feature that gitrun does not guess about
     ├── DamagedRepository        1    Git's own files cannot be read
     ├── GitFailed                1    the git executable said no
+    ├── RemoteFailed             1    a remote cannot be reached, does not let us in, or does not take what is sent
     ├── NotWritable              1    .git, the archive or the destination cannot be written
     ├── DiskFull                 1    no space or no quota left
     ├── RunNotFound              1    no run answers to that name
@@ -83,6 +84,10 @@ class DamagedRepository(GitrunError):
 
 class GitFailed(GitrunError):
     """The git executable ended with an error; the message carries its own words."""
+
+
+class RemoteFailed(GitrunError):
+    """A remote cannot be reached, does not let us in, or does not take what is sent."""
 
 
 class NotWritable(GitrunError):

@@ -11,6 +11,7 @@ from gitrun.archive.picking import distinct
 from gitrun.archive.run import Run
 from gitrun.errors import GitrunError
 from gitrun.model.canonical import path_text
+from gitrun.model.ids import short
 from gitrun.replay.retrieving import verified, why_not
 
 
@@ -34,7 +35,7 @@ class Artifact:
         """Its content, verified; raises GitrunError where it is not stored, DamagedRecord or DamagedStore."""
         if not self.stored or self.type != "file":
             why = why_not(self._run, self._entry) if self.type == "file" else f"it is a {self.type}"
-            raise GitrunError(f"{self.path}: {why}", next=f"gitrun artifacts {self._run.id[-6:]}")
+            raise GitrunError(f"{self.path}: {why}", next=f"gitrun artifacts {short(self._run.id)}")
         return b"".join(verified(self._archive, self._entry))
 
     def __repr__(self) -> str:
@@ -69,4 +70,4 @@ class Artifacts(Sequence[Artifact]):
         for entry in distinct(self._entries):
             if path_text(entry.path) == path:
                 return entry
-        raise GitrunError(f"run {self._run.id} has no file {path!r}", next=f"gitrun artifacts {self._run.id[-6:]}")
+        raise GitrunError(f"run {self._run.id} has no file {path!r}", next=f"gitrun artifacts {short(self._run.id)}")

@@ -17,14 +17,13 @@ from gitrun.api.table import Table
 from gitrun.api.telling import Lines
 from gitrun.archive import archive as below
 from gitrun.archive.contract import content
-from gitrun.archive.keys import near
-from gitrun.archive.metrics import long_frame
+from gitrun.archive.metrics import long_frame, refuse_missing
 from gitrun.archive.querying import ask
 from gitrun.archive.run import Run as Record
 from gitrun.archive.selectors import resolve
 from gitrun.archive.since import entries_of, merged
 from gitrun.archive.stitching import read_legs
-from gitrun.errors import GitrunError
+from gitrun.model.ids import short
 from gitrun.recording.points import points_of
 from gitrun.recording.so_far import so_far
 from gitrun.recording.tidying import seal_the_dead
@@ -43,7 +42,7 @@ def open(path: str | os.PathLike[str] | None = None) -> Archive:
     environ = dict(os.environ)
     if path is not None:
         environ.pop("GITRUN_ARCHIVE", None)
-    start = os.getcwd() if path is None else os.path.abspath(os.fspath(path))
+    start = os.getcwd() if path is None else os.path.abspath(os.fsdecode(path))
     archive = below.Archive.open(start, environ, Lines())
     archive.so_far = so_far
     return Archive(archive)
@@ -153,7 +152,8 @@ class Run:
         """
         read = points_of if leg else self._with_earlier_legs
         table = read(self._run, names or None)
-        _refuse_missing(names, table, lambda: read(self._run, None), f"run {self.id} has no")
+        next = f"gitrun metrics {short(self.id)}"
+        refuse_missing(names, table, lambda: [read(self._run, None)], f"run {self.id} has no", next)
         return Table(table)
 
     def to_json(self) -> dict[str, Any]:
@@ -189,7 +189,8 @@ class Runs(Sequence[Run]):
         runs = list(self._archive.with_records(self._records(), ("config.json",)))
         table = long_frame(runs, names or None, config, points_of)
         if runs:
-            _refuse_missing(names, table, lambda: long_frame(runs, None, (), points_of), "none of these runs has a")
+            everything = (points_of(run) for run in runs)
+            refuse_missing(names, table, lambda: everything, "none of these runs has a", "gitrun metrics --help")
         return Table(table)
 
     def to_arrow(self) -> pa.Table:
@@ -233,12 +234,3 @@ class Runs(Sequence[Run]):
         from gitrun.api.columns import table_of
 
         return Table(ask(self._archive, lambda runs: table_of(runs, self._ids)))
-
-
-def _refuse_missing(names: Sequence[str], table: pa.Table, read_all: Any, who: str) -> None:
-    """Raises GitrunError for a name without points, with those that may have been meant: no table would be wrong."""
-    missing = set(names) - set(table["name"].unique().to_pylist())
-    if missing:
-        name = min(missing)
-        close = ", ".join(near(name, read_all()["name"].unique().to_pylist()))
-        raise GitrunError(f"{who} metric {name!r}" + (f"; there is {close}" if close else ""))

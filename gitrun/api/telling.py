@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from gitrun.archive.harmless import harmless
 from gitrun.child.running import tell
 from gitrun.monitor import NOTICES, Monitor
 
@@ -16,7 +17,7 @@ class Lines(Monitor):
 
     def warn(self, code: str, message: str) -> None:
         if not self._quiet or code not in NOTICES:
-            tell(message)
+            tell(harmless(message))
 
     def note(self, line: str) -> None:
         """Says what is nice to know."""

@@ -58,11 +58,17 @@ class Event(NamedTuple):
 class Annotations:
     """What all writers said, as a repository has it now; what cannot be read is told the monitor and left out."""
 
-    def __init__(self, repo: Repository, reader: Callable[[], ObjectReader], monitor: Monitor = SILENT) -> None:
+    def __init__(
+        self,
+        repo: Repository,
+        reader: Callable[[], ObjectReader],
+        monitor: Monitor = SILENT,
+        tips: dict[str, str] | None = None,
+    ) -> None:
         self._repo = repo
         self._reader = reader
         self._monitor = monitor
-        self._tips: dict[str, str] | None = None
+        self._tips = tips  # the ends of chains by their writers, where they are not those that the refs name
         self._months: dict[tuple[str, str], Entries] = {}
 
     def of(self, run_id: str) -> list[Event]:

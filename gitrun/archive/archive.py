@@ -21,13 +21,12 @@ from gitrun.errors import NotARepository
 from gitrun.git.executable import find_git
 from gitrun.git.refs import RUNS, RefProblem, read_ref, scan_refs
 from gitrun.git.repository import Repository, archive_of, discover
-from gitrun.model.ids import is_run_id
+from gitrun.model.ids import is_run_id, second
 from gitrun.monitor import SILENT, Monitor
 from gitrun.settings import Settings, load
 from gitrun.store.blobs import BlobStore
 from gitrun.store.config import load_or_create
 
-_SECOND = len("YYYYMMDD-HHMMSS")
 _LOOK_BYTES = 4 << 20  # of the journals of live runs, that a list reads of all together
 _LEAST_BYTES = 64 << 10  # and of each run
 
@@ -122,10 +121,10 @@ class Archive:
         at, size = 0, 32
         while at < len(pending):
             end = min(at + size, len(pending))
-            while end < len(pending) and pending[end][:_SECOND] == pending[end - 1][:_SECOND]:
+            while end < len(pending) and second(pending[end]) == second(pending[end - 1]):
                 end += 1  # runs of one second stay together: only their start times can order them
             runs = self.runs(pending[at:end])
-            yield from sorted(runs, key=lambda run: (run.id[:_SECOND], run.summary.started, run.id), reverse=True)
+            yield from sorted(runs, key=lambda run: (second(run.id), run.summary.started, run.id), reverse=True)
             at, size = end, min(size * 4, CHUNK)
 
     def runs(self, run_ids: list[str]) -> list[Run]:
@@ -139,6 +138,10 @@ class Archive:
     def with_records(self, runs: Iterable[Run], parts: tuple[str, ...] = ()) -> Iterator[Run]:
         """The same runs, their records and the named parts read in rounds instead of one by one."""
         return self.objects.read_ahead(runs, parts)
+
+    def show_only(self, runs: dict[str, str]) -> None:
+        """Take these runs, ids to commits, for all there are, whatever refs there may be."""
+        self._refs = runs, []
 
     def look_again(self) -> None:
         """Forget which runs there are and what was said of them: another process may have added to both."""

@@ -39,6 +39,7 @@ def describe(
     links = record.get("links") or {}
     environment = content(part("environment.json"))
     config = content(part("config.json"))
+    lock = record.get("lock") or {}
     described = {
         "id": record["id"],
         "name": record.get("name"),
@@ -53,7 +54,7 @@ def describe(
         "source": _source(record.get("source") or {}, part, snapshot),
         "config": {key: _typed(config.get(key), {}) for key in ("values", "provenance")},
         "environment": _environment(record, environment),
-        "lock": {**NO_LOCK, **(record.get("lock") or {})},
+        "lock": {**NO_LOCK, **lock, "state": lock.get("state") or NO_LOCK["state"]},
         "hardware": content(part("hardware.json")),
         "seeds": record.get("seeds") or {},
         "metrics": record.get("metrics") or {},

@@ -237,6 +237,13 @@ def with_index(archive: Archive, work: Callable[[Index], T]) -> T:
     raise AssertionError("a database in memory can be opened")
 
 
+def index_in_memory(archive: Archive) -> Index:
+    """An index of these runs for this process alone; close it."""
+    index = _open_in_memory("")
+    index.update(archive)
+    return index
+
+
 def _directory(archive: Archive) -> str:
     """Where the index of this archive lies for this host."""
     worktree = archive.here.worktree if archive.here is not None else None

@@ -15,8 +15,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from gitrun.archive.contract import content
+from gitrun.archive.harmless import harmless
+from gitrun.archive.keys import near
 from gitrun.archive.run import Run
-from gitrun.errors import DamagedRecord
+from gitrun.errors import DamagedRecord, GitrunError
 from gitrun.model.metric_tables import SCHEMA
 from gitrun.model.metrics import COLUMNS, PART
 
@@ -64,9 +66,13 @@ def decode_metrics(data: bytes, names: Collection[str] | None = None) -> pa.Tabl
             raise DamagedRecord(f"{PART} has points without a name or a value")
     except (pa.ArrowException, OSError, ValueError, OverflowError) as problem:
         raise DamagedRecord(f"{PART} cannot be read: {problem}") from problem
-    if names is None:
-        return table
-    return table.filter(pc.is_in(table["name"], value_set=pa.array(sorted(names), pa.string())))
+    return table if names is None else only(table, names)
+
+
+def only(table: pa.Table, names: Collection[str]) -> pa.Table:
+    """The points of these metrics; a name that is no UTF-8, as a command line may have one, is nobody's."""
+    known = [name for name in sorted(names) if name == name.encode("utf-8", "replace").decode("utf-8")]
+    return table.filter(pc.is_in(table["name"], value_set=pa.array(known, pa.string())))
 
 
 def long_frame(
@@ -93,6 +99,21 @@ def long_frame(
     for key, column in zip(keys, columns, strict=True):
         frame = frame.append_column(f"config.{key}", column)
     return frame
+
+
+def refuse_missing(
+    names: Collection[str], table: pa.Table, all_points: Callable[[], Iterable[pa.Table]], who: str, next: str
+) -> None:
+    """Raises GitrunError for a metric that has no points in `table`, with those that may have been meant.
+
+    No points would be a wrong answer. `who` has none of them, such as "run X has no"; `all_points` gives what there is.
+    """
+    missing = set(names) - set(table["name"].unique().to_pylist())
+    if missing:
+        name = min(missing)
+        known = dict.fromkeys(each for points in all_points() for each in points["name"].unique().to_pylist())
+        close = ", ".join(map(harmless, near(name, known)))
+        raise GitrunError(f"{who} metric {harmless(name)!r}" + (f"; there is {close}" if close else ""), next=next)
 
 
 def differing(values: Sequence[dict[str, Any]]) -> list[str]:

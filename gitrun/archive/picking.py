@@ -12,6 +12,7 @@ from gitrun.archive.harmless import harmless
 from gitrun.archive.needs import manifest_lines
 from gitrun.errors import GitrunError
 from gitrun.model.canonical import path_text
+from gitrun.model.ids import short
 from gitrun.model.patterns import means
 
 _RANK = {"output": 0, "artifact": 1, "input": 2}
@@ -26,7 +27,7 @@ def pick(entries: Iterable[Entry], patterns: Iterable[str], run_id: str) -> list
         if not found:
             raise GitrunError(
                 f"run {run_id} has no file {harmless(pattern)!r} among those it read and wrote",
-                next=f"gitrun artifacts {run_id[-6:]}",
+                next=f"gitrun artifacts {short(run_id)}",
             )
         chosen.update(found)
     return [entries[number] for number in sorted(chosen)]

@@ -14,9 +14,9 @@ from gitrun.archive.run import Run
 from gitrun.archive.verdicts import PART, PREFIX, WEAKEST_FIRST, prefix_of, word_of
 from gitrun.errors import GitrunError
 from gitrun.model.claims import MOST as MOST_CLAIMS
+from gitrun.model.ids import second
 
 _MOST = 1000
-_SECOND = len("YYYYMMDD-HHMMSS")
 _WORDS = {
     "bit": "bit-exact",
     "semantic": "the same in meaning",
@@ -48,8 +48,7 @@ class Replays:
 
     def of(self, run: Run) -> list[Proof]:
         """The replays of a run, the one that started first first; what cannot be read is left out."""
-        second = run.id[:_SECOND]
-        if not any(other[:_SECOND] >= second and other != run.id for other in self._archive.sealed()):
+        if not any(second(other) >= second(run.id) and other != run.id for other in self._archive.sealed()):
             return []
         found = self._archive.runs(sorted(self._ids().get(run.id, ()))[-_MOST:])
         proofs = [_proof(replay) for replay in self._archive.with_records(found, (PART,))]
@@ -72,10 +71,10 @@ def summary(proofs: list[Proof]) -> str:
     told = []
     if whole:
         best = max((str(proof.verdict) for proof in whole), key=WEAKEST_FIRST.index)
-        count = sum(proof.verdict == best for proof in whole)
-        machines = len({proof.host for proof in whole if proof.host})
+        having = [proof for proof in whole if proof.verdict == best]
+        machines = len({proof.host for proof in having if proof.host})
         where = f" on {machines} machines" if machines > 1 else ""
-        told.append(f"{count} of {len(whole)} {_WORDS[best]}{where}")
+        told.append(f"{len(having)} of {len(whole)} {_WORDS[best]}{where}")
     if prefixes := [proof for proof in proofs if proof.verdict is not None and proof.prefix]:
         told.append(f"{len(prefixes)} of its beginning")
     if unjudged := sum(proof.verdict is None for proof in proofs):

@@ -16,9 +16,9 @@ from gitrun.archive.expressions import Condition, parse
 from gitrun.archive.index_db import Index, with_index
 from gitrun.archive.keys import DERIVED, FIELDS, PARTS_OF_METRIC, SPACES, Key, complaint, near, parse_keys
 from gitrun.errors import UsageError
+from gitrun.model.ids import second
 
 T = TypeVar("T")
-_SECOND = len("YYYYMMDD-HHMMSS")
 
 
 class Runs:
@@ -33,10 +33,10 @@ class Runs:
 
     def _newest_first(self, ids: list[str]) -> list[str]:
         """Runs of one second in the order of their start times, which alone can order them."""
-        if len({run_id[:_SECOND] for run_id in ids}) == len(ids):
+        if len({second(run_id) for run_id in ids}) == len(ids):
             return ids
         started = self.column(Key("started"))
-        return sorted(ids, key=lambda run_id: (run_id[:_SECOND], started.get(run_id, ""), run_id), reverse=True)
+        return sorted(ids, key=lambda run_id: (second(run_id), started.get(run_id, ""), run_id), reverse=True)
 
     def column(self, key: Key) -> dict[str, Any]:
         """The value of a key for each run that has one."""

@@ -17,7 +17,7 @@ from gitrun.archive.annotations import Event
 from gitrun.archive.contract import describe
 from gitrun.archive.message import Summary, decode_message, encode_message
 from gitrun.archive.shape import check_shape
-from gitrun.archive.since import merged, standing, tags_of
+from gitrun.archive.since import claims_of, merged, standing, tags_of
 from gitrun.errors import DamagedRecord, GitrunError, NewerFormat
 from gitrun.git.trees import Commit
 from gitrun.model.artifacts import PART
@@ -105,6 +105,11 @@ class Run:
     def tags(self) -> list[str]:
         """Its tags: those it was recorded with, and what was said since; never raises, as `summary`."""
         return tags_of(self.summary.tags, self.events())
+
+    @property
+    def claims(self) -> list[str]:
+        """What is claimed of it: when it was recorded, and since; raises as `record`."""
+        return claims_of(self.record.get("claims") or (), self.events())
 
     def to_json(self, full: bool = True) -> dict[str, Any]:
         """The run as the documented JSON object; `full` False is the shorter form that lists use."""

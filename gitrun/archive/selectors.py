@@ -20,7 +20,7 @@ from gitrun.archive.keys import Key
 from gitrun.archive.querying import Runs, ask
 from gitrun.archive.run import Run
 from gitrun.errors import AmbiguousRun, RunNotFound, UsageError
-from gitrun.model.ids import is_run_id
+from gitrun.model.ids import is_run_id, short
 
 _RELATIVE = re.compile(r"@(?:~([0-9]{1,6}))?")
 _COMPARING = re.compile(r"[<>=~!\s]")
@@ -57,7 +57,7 @@ def _find(archive: Archive, text: str) -> tuple[list[str], bool]:
     else:
         found = _by_id(archive, text.lower())
         if not (len(found) == 1 and found[0].endswith("-" + text.lower())):
-            named, by_expression = ask(archive, lambda runs: _named(runs, text)) if text else ([], False)
+            named, by_expression = ask(archive, lambda runs: described(runs, text)) if text else ([], False)
             if by_expression and named:
                 return named, True
             found = named or found
@@ -66,7 +66,7 @@ def _find(archive: Archive, text: str) -> tuple[list[str], bool]:
     return found, False
 
 
-def _named(runs: Runs, text: str) -> tuple[list[str], bool]:
+def described(runs: Runs, text: str) -> tuple[list[str], bool]:
     """The runs that have a tag or a name, else those that meet an expression; and whether it is one."""
     if text.startswith("tag:"):
         tags, wanted = runs.column(Key("tag")), harmless(text.removeprefix("tag:"))
@@ -81,7 +81,8 @@ def _named(runs: Runs, text: str) -> tuple[list[str], bool]:
 
 def _only(text: str, found: list[str]) -> str:
     if len(found) > 1:
-        raise AmbiguousRun(f"{harmless(text)!r} could be {len(found)} runs", found, next=f"gitrun show {found[0][-6:]}")
+        next = f"gitrun show {short(found[0])}"
+        raise AmbiguousRun(f"{harmless(text)!r} could be {len(found)} runs", found, next=next)
     return found[0]
 
 

@@ -38,6 +38,13 @@ def check_shape(record: dict[str, Any]) -> dict[str, Any]:
     return record
 
 
+def is_lock(value: dict[str, Any]) -> bool:
+    """Whether these are the facts of a lockfile, as somebody says them of a run."""
+    return type(value.get("state")) is str and all(
+        value.get(key) is None or holds(value[key]) for key, holds in _LOCK.items()
+    )
+
+
 def _check(fields: dict[str, Any], checks: dict[str, Check], where: str) -> None:
     for key, holds in checks.items():
         value = fields.get(key)
@@ -91,6 +98,15 @@ def _variables(value: Any) -> bool:
 def is_octal(value: Any) -> bool:
     """Whether a value is permission bits as records write them: octal digits, such as "0022"."""
     return type(value) is str and 0 < len(value) <= 7 and not value.strip("01234567")
+
+
+def _observed(value: Any) -> bool:
+    """What processes reported: of each an object, and in that one about its numerics, with counts of threads."""
+    processes = value.get("processes") or [] if type(value) is dict else None
+    if type(processes) is not list or not all(map(_OBJECT, processes)):
+        return False
+    numerics = [one.get("numerics") or {} for one in processes]
+    return all(type(each) is dict and type(each.get("threads") or {}) is dict for each in numerics)
 
 
 def _at_path(value: Any) -> bool:
@@ -151,6 +167,7 @@ _PROCESS: dict[str, Check] = {
     "variables": _variables,
     "terminal_mode": _TEXT,
     "merged_streams": _FLAG,
+    "observed": _observed,
 }
 _SOURCE: dict[str, Check] = {
     "object_format": lambda value: type(value) is str and value in HEX_DIGITS,

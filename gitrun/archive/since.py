@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from gitrun.archive.annotations import LOCK, Event
 from gitrun.archive.entries import Entry, read_entries
+from gitrun.archive.shape import is_lock
 from gitrun.model.artifacts import PART
 from gitrun.model.ids import is_sha256
 
@@ -45,11 +46,11 @@ def merged(record: dict[str, Any], events: list[Event]) -> dict[str, Any]:
         record = {**record, "claims": claims_of(record.get("claims") or (), events)}
     if NAME in kinds:
         record = {**record, "name": name_of(record.get("name"), events)}
-    locks = [event.body for event in events if event.kind == LOCK]
+    locks = [event.body for event in events if event.kind == LOCK and is_lock(event.body)]
     if not locks:
         return record
     lock = {name: locks[-1].get(name) for name in _LOCK_FIELDS}
-    gaps = [lock["reason"]] if lock["missing"] else "complete"
+    gaps = [lock["reason"] or "not all is locked"] if lock["missing"] else "complete"
     return {**record, "lock": lock, "coverage": {**(record.get("coverage") or {}), "lock": gaps}}
 
 

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from gitrun.archive.archive import Archive
 from gitrun.archive.chains import earlier_legs
+from gitrun.archive.metrics import only
 from gitrun.archive.run import Run
 
 Read = Callable[[Run, Collection[str] | None], pa.Table]
@@ -30,7 +31,7 @@ def read_legs(archive: Archive, run: Run, names: Collection[str] | None, read: R
     if len(legs) == 1:
         return read(run, names)
     table = reduce(stitch, (read(leg, None) for leg in legs))
-    return table if names is None else table.filter(pc.is_in(table["name"], value_set=pa.array(names, pa.string())))
+    return table if names is None else only(table, names)
 
 
 def stitch(before: pa.Table, leg: pa.Table) -> pa.Table:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from gitrun.archive.annotations import annotate
 from gitrun.archive.archive import Archive
 from gitrun.archive.run import Run
-from gitrun.archive.since import CLAIM, NAME, NOTE, TAG, claims_of
+from gitrun.archive.since import CLAIM, NAME, NOTE, TAG
 from gitrun.errors import GitrunError, LiveElsewhere, UsageError
 from gitrun.model.claims import parse_claim
 from gitrun.model.ids import short
@@ -49,12 +49,12 @@ def claim(archive: Archive, run: Run, add: Iterable[str] = (), remove: Iterable[
     Raises LiveElsewhere for a run that is being recorded, UsageError for a text that is no claim.
     """
     _refuse_live(run)
-    before = claims_of(run.record.get("claims") or (), run.events())
+    before = run.claims
     adding = [text for text in dict.fromkeys(parse_claim(text).expr for text in add) if text not in before]
     removing = [text for text in dict.fromkeys(map(str.strip, remove)) if text in before]
     if adding or removing:
         say(archive, run, CLAIM, {"add": adding, "remove": removing})
-    return claims_of(run.record.get("claims") or (), run.events())
+    return run.claims
 
 
 def rename(archive: Archive, run: Run, name: str) -> None:

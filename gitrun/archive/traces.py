@@ -17,9 +17,9 @@ from gitrun.archive.since import entries_of
 from gitrun.archive.trace_files import MADE, READ, Trace, TraceFiles, is_settled, traces_of
 from gitrun.errors import GitrunError
 from gitrun.model.artifacts import PART
+from gitrun.model.ids import second
 
 _ROUND = 64  # runs that are added in one go
-_SECOND = len("YYYYMMDD-HHMMSS")
 
 
 class Traces:
@@ -48,7 +48,7 @@ class Traces:
 
     def maker(self, digest: str, before: str) -> str | None:
         """The last run that began no later than this one and made a content; ids tell the second."""
-        earlier = [run for run in self.makers(digest) if run[:_SECOND] <= before[:_SECOND] and run != before]
+        earlier = [run for run in self.makers(digest) if second(run) <= second(before) and run != before]
         return earlier[-1] if earlier else None
 
     def readers(self, digest: str) -> list[str]:

@@ -35,6 +35,17 @@ def unwaiting(path: str | bytes, flags: int) -> int:
     return os.open(path, flags | os.O_CLOEXEC | os.O_NONBLOCK)
 
 
+def sha256_of(path: str | bytes) -> str | None:
+    """The sha256 of a file's bytes, or None when it cannot be read."""
+    import hashlib  # where a file is hashed as a whole
+
+    try:
+        with open(path, "rb", opener=unwaiting) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except (OSError, ValueError):
+        return None
+
+
 def read_start(path: str | bytes, limit: int = 64 << 10) -> bytes | None:
     """The first `limit` bytes of a regular or /proc file, or None when it cannot be read."""
     try:

@@ -21,13 +21,14 @@ class Held(NamedTuple):
     """What the source holds: a blob by its id, or bytes in the store by their sha256.
 
     `reason` is that of the line in `extra.jsonl`. `is_link`: the path leads through a symbolic link of the source,
-    or (with an `oid`, its target's) is one.
+    or (with an `oid`, its target's) is one. `is_executable` is None where that is not known.
     """
 
     oid: str | None = None
     sha256: str | None = None
     reason: str | None = None
     is_link: bool = False
+    is_executable: bool | None = None
 
     def is_content(self, data: bytes, digest: str, fmt: str) -> bool:
         """Whether these bytes, whose sha256 is `digest`, are what is held."""
@@ -70,7 +71,8 @@ class HeldSource:
         entry = self._read(oid).get(name)
         if entry is None:
             return None
-        return Held(oid=entry.oid, is_link=entry.mode == SYMLINK)
+        is_executable = None if entry.mode == SYMLINK else bool(entry.mode & 0o111)
+        return Held(oid=entry.oid, is_link=entry.mode == SYMLINK, is_executable=is_executable)
 
     def _read(self, oid: str) -> dict[bytes, TreeEntry]:
         if oid not in self._entries:

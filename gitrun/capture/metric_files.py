@@ -26,7 +26,6 @@ TIMES = ("time", "timestamp", "_timestamp", "wall_time")
 RANKS = ("rank",)
 _INT64 = 1 << 63
 _MAX_DEPTH = 32
-_MAX_CELL = 1 << 20
 
 
 def kind_of(path: bytes) -> str | None:

@@ -29,6 +29,7 @@ _CACHES = frozenset(
     )
 )
 _ENVIRONMENTS = (b"pyvenv.cfg", b"conda-meta")  # what makes a directory an environment, whatever its name
+ANOTHER_CLOCK_NS = 2_000_000_000  # how far the clocks of two file systems may be apart
 _CHECK_EVERY = 2000  # names between two looks at the clock
 _KIND, _DIRECTORY, _LINK, _FILE = 0o170000, stat.S_IFDIR, stat.S_IFLNK, stat.S_IFREG
 
@@ -44,11 +45,13 @@ class Scan(NamedTuple):
     """What a scan found.
 
     `links` lead to directories outside, which were not entered; `gaps` are sentences about what else was not.
+    `beyond` are the real paths of files outside that links lead to.
     """
 
     touched: list[Touched]
     links: list[bytes]
     gaps: list[str]
+    beyond: list[bytes]
 
 
 def scan(top: bytes, since_ns: int, *, skip: Collection[bytes] = (), limit_s: float = 20.0) -> Scan:
@@ -68,7 +71,7 @@ def scan(top: bytes, since_ns: int, *, skip: Collection[bytes] = (), limit_s: fl
             if time.monotonic() > end and work.todo:
                 work.gaps.append(f"the scan was ended after {limit_s:.3g} s: at least {len(work.todo)} directories")
                 break
-    return Scan(sorted(work.touched), sorted(work.links), work.gaps)
+    return Scan(sorted(work.touched), sorted(work.links), work.gaps, sorted(work.beyond))
 
 
 def is_cache(path: bytes) -> bool:
@@ -92,6 +95,7 @@ class _Scan:
         self.touched: list[Touched] = []
         self.links: list[bytes] = []
         self.gaps: list[str] = []
+        self.beyond: set[bytes] = set()
 
     def enter(self, directory: bytes) -> None:
         self.looked += 1
@@ -130,8 +134,8 @@ class _Scan:
                 continue
             if found.st_ctime_ns >= since_ns and kind in (_FILE, _LINK):
                 self.touched.append(Touched(directory + name, found))
-            if kind == _LINK and self._leads_outside(directory + name):
-                self.links.append(directory + name)
+            if kind == _LINK:
+                self._follow(directory + name)
         if refused is not None:
             self.gaps.append(f"{text_path(directory) or './'}: {refused.strerror}")
 
@@ -144,9 +148,16 @@ class _Scan:
             return
         self.todo.append(path + b"/")
 
-    def _leads_outside(self, path: bytes) -> bool:
-        """Whether a link leads to a directory that the scan does not come by."""
+    def _follow(self, path: bytes) -> None:
+        """Keep what a link leads to, where that is a file or a directory that the scan does not come by."""
         real = os.path.realpath(self.top + path)
         if (real + b"/").startswith(os.path.realpath(self.top) + b"/") or real in self.skip:
-            return False
-        return os.path.isdir(real)
+            return
+        try:
+            found = os.stat(real)
+        except OSError:
+            return  # it leads nowhere
+        if found.st_mode & _KIND == _DIRECTORY:
+            self.links.append(path)
+        elif found.st_mode & _KIND == _FILE and found.st_ctime_ns >= self.since_ns - ANOTHER_CLOCK_NS:
+            self.beyond.add(real)

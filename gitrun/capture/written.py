@@ -2,14 +2,15 @@
 
 The scan of the tree sees neither what a program writes elsewhere, nor what lies below a cache or a link. Python
 processes report what they opened for writing, and `--output GLOB` names what else is one: of both, a file counts that
-is there in the end and was changed since the start.
+is there in the end and was changed since the start. So does one outside that a link in the tree leads to: the link
+itself says nothing about the bytes behind it.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from gitrun.capture.facts import relative, text_path
@@ -17,6 +18,7 @@ from gitrun.capture.globs import matches
 from gitrun.capture.imports import base_of
 from gitrun.capture.observed import Observed
 from gitrun.capture.outputs import is_cache
+from gitrun.capture.places import Places
 
 MOST_DECLARED = 100_000
 _NO_FILES = (b"/proc/", b"/sys/", b"/dev/")
@@ -56,14 +58,25 @@ class Written:
 
     def outside(self, top: bytes, skip: Collection[bytes], since: Since) -> Iterator[Found]:
         """Files below neither `top` nor one of `skip`, caches left out."""
-        real_top = os.path.realpath(top)
-        for path in sorted(self.paths):
-            if path.startswith(_NO_FILES) or path.endswith(b".pyc") or is_cache(path):
-                continue
-            if relative(path, real_top) is not None or _is_below(path, skip):
-                continue
-            if (found := _changed(path, since)) is not None:
-                yield Found(path, path, found)
+        return _outside(sorted(self.paths), top, skip, since)
+
+
+def behind_links(
+    paths: Iterable[bytes], places: Places, top: bytes, skip: Collection[bytes], since: Since
+) -> Iterator[Found]:
+    """The changed ones of these files outside of the tree, as far as the run's processes saw them where they lie."""
+    return _outside((path for path in paths if places.real(path) == path), top, skip, since)
+
+
+def _outside(paths: Iterable[bytes], top: bytes, skip: Collection[bytes], since: Since) -> Iterator[Found]:
+    real_top = os.path.realpath(top)
+    for path in paths:
+        if path.startswith(_NO_FILES) or path.endswith(b".pyc") or is_cache(path):
+            continue
+        if relative(path, real_top) is not None or _is_below(path, skip):
+            continue
+        if (found := _changed(path, since)) is not None:
+            yield Found(path, path, found)
 
 
 def declared(

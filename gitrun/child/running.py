@@ -18,7 +18,7 @@ def member() -> str | None:
     if is_disabled():
         return None
     if not run:
-        if not os.environ.get("GITRUN_QUIET"):
+        if os.environ.get("GITRUN_QUIET", "0") in ("", "0"):
             tell_once("not in a recorded run, so gitrun.log and the like do nothing")
         return None
     return os.path.join(run, "members", os.environ.get("GITRUN_MEMBER", "0"))

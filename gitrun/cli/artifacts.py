@@ -14,9 +14,10 @@ from gitrun.archive.since import entries_of
 from gitrun.cli.common import JSON_HELP, RUN_HELP, open_archive, print_json
 from gitrun.model.canonical import path_text
 from gitrun.model.ids import short
+from gitrun.model.listing import plural
 from gitrun.ui.table import Cell, print_lines, print_table
 from gitrun.ui.terminal import stderr, stdout
-from gitrun.ui.words import plural, size
+from gitrun.ui.words import size
 
 _TITLES = ("KIND", "SIZE", "STORED", "EVIDENCE", "FROM", "PATH")
 
@@ -87,7 +88,7 @@ def _row(entry: Entry) -> list[Cell]:
         Cell("" if entry.size is None else size(entry.size)),
         Cell("yes" if entry.stored else _state(entry), style),
         Cell(_evidence(entry)),
-        Cell((entry.produced_by or "")[-6:]),
+        Cell(short(entry.produced_by or "")),
         Cell(harmless(path_text(entry.path))),
     ]
 

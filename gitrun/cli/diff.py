@@ -71,7 +71,7 @@ def _object(a: Side, b: Side, values: dict[str, list[Difference]], results: Resu
 
 def _print(screen: Screen, a: Side, b: Side, values: dict[str, list[Difference]]) -> None:
     if text := patch(a, b, screen.colour):
-        screen.patch(text)
+        screen.foreign(text)
     for path, old, new in _beside(a, b):
         screen.line(f"beside the tree: {harmless(path)}  {old} → {new}")
     for topic, found in values.items():

@@ -12,8 +12,9 @@ from gitrun.archive.harmless import harmless
 from gitrun.archive.selectors import resolve_many
 from gitrun.cli.common import RUN_HELP, open_archive
 from gitrun.model.canonical import path_text
+from gitrun.model.listing import plural
 from gitrun.ui.terminal import stderr, stdout
-from gitrun.ui.words import plural, size
+from gitrun.ui.words import size
 
 
 def register(app: typer.Typer) -> None:

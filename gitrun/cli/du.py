@@ -11,9 +11,11 @@ from gitrun.archive.harmless import harmless
 from gitrun.archive.selectors import resolve_many
 from gitrun.cli.common import JSON_HELP, RUN_HELP, open_archive, print_json
 from gitrun.model.canonical import path_text
+from gitrun.model.ids import short
+from gitrun.model.listing import plural
 from gitrun.ui.table import Cell, print_lines, print_table
 from gitrun.ui.terminal import Screen, stderr, stdout
-from gitrun.ui.words import plural, size
+from gitrun.ui.words import size
 
 _RUN_TITLES = ("RUN", "NAME", "FILES", "BYTES", "STORED", "UNIQUE", "")
 _PATH_TITLES = ("RUN", "KIND", "BYTES", "STORED", "UNIQUE", "PATH")
@@ -78,7 +80,7 @@ def _row(usage: RunUsage) -> list[Cell]:
     numbers = ["", "", ""] if usage.problem else [size(usage.bytes), size(usage.stored), size(usage.unique)]
     name = usage.run.summary.name
     return [
-        Cell(usage.run.id[-6:], "bold"),
+        Cell(short(usage.run.id), "bold"),
         Cell(name),
         Cell(str(usage.files)),
         *map(Cell, numbers),
@@ -87,7 +89,7 @@ def _row(usage: RunUsage) -> list[Cell]:
 
 
 def _path_rows(usage: RunUsage) -> list[list[Cell]]:
-    run_id = Cell(usage.run.id[-6:], "bold")
+    run_id = Cell(short(usage.run.id), "bold")
     rows = [
         [
             run_id,

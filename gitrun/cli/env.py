@@ -12,9 +12,10 @@ from gitrun.archive.selectors import resolve
 from gitrun.cli.common import JSON_HELP, RUN_HELP, open_archive, print_json
 from gitrun.errors import GitrunError, UsageError
 from gitrun.model.ids import short
+from gitrun.model.listing import plural
 from gitrun.replay.environments import create, describe_environment
 from gitrun.ui.terminal import Screen, stderr, stdout
-from gitrun.ui.words import plural
+from gitrun.ui.words import lock_words
 
 ALLOW_HELP = "Also take same-version: another build of the same Python, or wheels that cannot be compared."
 _CREATE_HELP = "Build it in this new or empty directory, and print that directory alone."
@@ -49,7 +50,8 @@ def env(
             return
         built = create(archive, found, directory, allow=allow, monitor=archive.monitor)
     if built is None or built.directory is None:
-        raise GitrunError(f"the program of run {found.id} was no Python, so there is no environment to build")
+        what = f"the program of run {found.id} was no Python, so there is no environment to build"
+        raise GitrunError(what, next=f"gitrun show {short(found.id)}")
     tell(built.level, built.notes)
     stdout().data(os.fsencode(built.directory) + b"\n")
 
@@ -57,7 +59,8 @@ def env(
 def check_allow(allow: str | None) -> None:
     """Raises UsageError for a level that a directory cannot be made at."""
     if allow not in (None, "same-version"):
-        raise UsageError(f"--allow {allow}: an environment that is made is of the same-version or better")
+        what = f"--allow {allow}: an environment that is made is of the same-version or better"
+        raise UsageError(what, next="gitrun env --help")
 
 
 def tell(level: str, notes: tuple[str, ...]) -> None:
@@ -78,7 +81,7 @@ def _print(screen: Screen, run_id: str, said: dict[str, Any] | None) -> None:
         ("python", f"{python.get('implementation')} {python.get('version')}"),
         ("packages", f"{count}{conda}"),
         ("digest", said["digest"]),
-        ("lock", _lock(lock)),
+        ("lock", lock_words(lock)),
     ]
     if said["editable"]:
         lines.append(("editable", ", ".join(said["editable"])))
@@ -95,10 +98,3 @@ def _print(screen: Screen, run_id: str, said: dict[str, Any] | None) -> None:
     screen.line(run_id)
     for name, text in lines:
         screen.line(f"  {name:<10} {harmless(str(text))}")
-
-
-def _lock(lock: dict[str, Any]) -> str:
-    by = f" by {lock['source']}" if lock.get("source") else ""
-    stored = f", {plural(len(lock['vendored']), 'wheel')} in the store" if lock.get("vendored") else ""
-    missing = f", but for {', '.join(lock['missing'])}" if lock.get("missing") else ""
-    return f"{lock.get('state') or 'none'}{by}{stored}{missing}"

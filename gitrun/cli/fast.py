@@ -49,11 +49,11 @@ def main(words: list[str]) -> int:
         os.kill(os.getpid(), stopped.number)
         return 128 + stopped.number
     except GitrunError as problem:
-        say(f"gitrun: {problem}")
+        _say_harmlessly(f"gitrun: {problem}")
         if problem.kept:
-            say(f"  kept: {problem.kept}")
+            _say_harmlessly(f"  kept: {problem.kept}")
         if problem.next:
-            say(f"  next: {problem.next}")
+            _say_harmlessly(f"  next: {problem.next}")
         return NOT_STARTED  # whatever it was, the command was not started
     except Exception as bug:
         return _report(bug)
@@ -203,7 +203,7 @@ class Lines(Monitor):
     def warn(self, code: str, message: str) -> None:
         """What costs the record something is said even when quiet: nobody may think that it is there."""
         if not self.quiet or code not in NOTICES:
-            say(f"gitrun: {message}")
+            _say_harmlessly(f"gitrun: {message}")
 
     def task(self, name: str, total: int | None = None, unit: str = "") -> Task:
         """Progress on a terminal; only what comes after the command takes so long."""
@@ -257,13 +257,14 @@ def _resumed(run: "Started") -> str:
     if run.resumes is None:
         return ""
     from gitrun.archive.harmless import harmless  # resuming has read the archive
+    from gitrun.model.ids import short
     from gitrun.model.listing import listed
 
     if run.drift is None:
         drift = ", whose source cannot be compared"
     else:
         drift = f", whose source differs: {listed(list(map(harmless, run.drift)), 3)}" if run.drift else ""
-    return f", resumes {run.resumes[-6:]}{drift}"
+    return f", resumes {short(run.resumes)}{drift}"
 
 
 def say(line: str) -> None:
@@ -272,6 +273,13 @@ def say(line: str) -> None:
         os.write(2, (line + "\n").encode("utf-8", "backslashreplace"))
     except OSError:
         pass  # nobody listens
+
+
+def _say_harmlessly(line: str) -> None:
+    """The same of what may quote a record or the name of a file."""
+    from gitrun.archive.harmless import harmless  # most recordings have nothing to say
+
+    say(harmless(line))
 
 
 def _bytes(value: bytes | bool | list[bytes] | None) -> bytes:

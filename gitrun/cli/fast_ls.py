@@ -18,10 +18,10 @@ from gitrun.cli.common import open_archive, print_json
 from gitrun.cli.ls_options import Asked, ls_help, parse_ls
 from gitrun.cli.problems import guarded
 from gitrun.errors import GitrunError
+from gitrun.model.listing import plural
 from gitrun.ui.table import Cell, print_csv, print_lines, print_table
 from gitrun.ui.terminal import STATUS_STYLE, Screen, stderr, stdout
 from gitrun.ui.values import brief, exact, number
-from gitrun.ui.words import plural
 
 TERMINAL_LIMIT = 50
 MOST_COLUMNS = 8  # of config keys in a table

@@ -9,9 +9,10 @@ import typer
 from gitrun.archive.fsck import fsck as check
 from gitrun.archive.harmless import harmless
 from gitrun.cli.common import JSON_HELP, open_archive, print_json
+from gitrun.model.ids import short
+from gitrun.model.listing import plural
 from gitrun.ui.monitor import TerminalMonitor
 from gitrun.ui.terminal import stderr, stdout
-from gitrun.ui.words import plural
 
 DAMAGE = 5
 
@@ -40,7 +41,7 @@ def fsck(
         print_json({"ok": not damage, "problems": [finding._asdict() for finding in found]})
     else:
         for finding in found:
-            runs = f" (runs {', '.join(run_id[-6:] for run_id in finding.runs[:5])})" if finding.runs else ""
+            runs = f" (runs {', '.join(short(run_id) for run_id in finding.runs[:5])})" if finding.runs else ""
             stdout().line(f"{finding.code} {harmless(finding.where)}: {harmless(finding.what)}{runs}")
         stderr().line(f"gitrun: {plural(len(damage), 'problem')} found" if damage else "gitrun: all is well")
     if damage:

@@ -8,12 +8,13 @@ import typer
 
 from gitrun.archive.gc import gc as collect
 from gitrun.cli.common import open_archive
+from gitrun.model.listing import plural
 from gitrun.replay.environments import collect as collect_environments
 from gitrun.replay.environments import shelf_of
 from gitrun.store.collect import end_session
 from gitrun.ui.monitor import TerminalMonitor
 from gitrun.ui.terminal import stderr, stdout
-from gitrun.ui.words import plural, size
+from gitrun.ui.words import size
 
 
 def register(app: typer.Typer) -> None:

@@ -19,9 +19,10 @@ from gitrun.cli.fsck import DAMAGE
 from gitrun.errors import GitrunError, UsageError
 from gitrun.model.canonical import path_text
 from gitrun.model.ids import short
+from gitrun.model.listing import plural
 from gitrun.replay.retrieving import Missing, retrieve
 from gitrun.ui.terminal import stderr, stdout
-from gitrun.ui.words import plural, size
+from gitrun.ui.words import size
 
 KINDS = ("output", "artifact", "input")
 _SHOWN = 10

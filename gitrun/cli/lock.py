@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from gitrun.archive.harmless import harmless
 from gitrun.archive.lockfile import lockfile
 from gitrun.archive.selectors import resolve
 from gitrun.cli.common import RUN_HELP, open_archive, print_json
 from gitrun.recording.relocking import lock_run
 from gitrun.ui.terminal import stderr, stdout
+from gitrun.ui.words import lock_words
 
 
 def register(app: typer.Typer) -> None:
@@ -34,11 +36,5 @@ def lock(
         if json:
             print_json(found)
             return
-        stdout().data(lockfile(archive, chosen) or b"")
-        stderr().line(f"gitrun: {chosen.id} {_words(found)}")
-
-
-def _words(found: dict[str, Any]) -> str:
-    by = f" by {found['source']}" if found.get("source") else ""
-    missing = f", but for {', '.join(found['missing'])}" if found.get("missing") else ""
-    return f"is {found['state']}{by}{missing}"
+        stdout().foreign(lockfile(archive, chosen) or b"")
+        stderr().line(f"gitrun: {chosen.id} is {harmless(lock_words(found))}")

@@ -6,20 +6,20 @@ import os
 import sys
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gitrun.archive.archive import Archive
 from gitrun.archive.harmless import harmless
-from gitrun.archive.keys import near
 from gitrun.archive.run import Run
 from gitrun.archive.selectors import resolve_many
 from gitrun.cli.common import JSON_HELP, RUN_HELP, open_archive, print_json
 from gitrun.cli.metrics_of_many import Form, show_many
-from gitrun.cli.points import as_text, cell, print_rows, summary_rows
-from gitrun.errors import GitrunError, UsageError
-from gitrun.ui.metrics import print_list, print_plots, summaries_of
+from gitrun.cli.points import cell, metrics_json, print_rows, summary_rows
+from gitrun.errors import UsageError
+from gitrun.model.ids import short
+from gitrun.ui.metrics import print_list, print_plots
 from gitrun.ui.table import print_lines
 from gitrun.ui.terminal import Screen, stderr, stdout
 
@@ -65,7 +65,7 @@ def metrics(
         table = _points(found, names or [], read)
     screen = stdout()
     if json:
-        print_json({"run": found.id, "metrics": summaries_of(table), "points": _objects(table, names or [])})
+        print_json(metrics_json(found, table, names or []))
     elif parquet is not None:
         _write(table, parquet)
     elif not table.num_rows:
@@ -84,15 +84,12 @@ def metrics(
 
 
 def _points(run: Run, names: list[str], read: Callable[[Run, list[str] | None], pa.Table]) -> pa.Table:
-    """The points; raises GitrunError for a name that the run has not logged, with those that it may have been."""
+    """The points; raises GitrunError for a name that the run has not logged."""
+    from gitrun.archive.metrics import refuse_missing  # Arrow, which no other command loads
+
     table = read(run, names or None)
-    missing = set(names) - set(table["name"].unique().to_pylist())
-    if missing:
-        known = read(run, None)["name"].unique().to_pylist()
-        name = min(missing)
-        close = ", ".join(map(harmless, near(name, known)))
-        hint = f"; there is {close}" if close else ""
-        raise GitrunError(f"run {run.id} has no metric {harmless(name)!r}{hint}", next=f"gitrun metrics {run.id[-6:]}")
+    next = f"gitrun metrics {short(run.id)}"
+    refuse_missing(names, table, lambda: [read(run, None)], f"run {run.id} has no", next)
     return table
 
 
@@ -115,15 +112,6 @@ def _print_points(screen: Screen, table: pa.Table, names: list[str], joint: str)
     """All points as lines, with a header for CSV; the name is a column where it is not the only one."""
     columns = ["step", "time", "value", "rank"] if len(names) == 1 else ["name", "step", "time", "value", "rank"]
     print_rows(screen, table.select(columns), joint)
-
-
-def _objects(table: pa.Table, names: list[str]) -> dict[str, list[dict[str, Any]]]:
-    """The points of the named metrics."""
-    points: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
-    if names:
-        for row in as_text(table).to_pylist():
-            points[row.pop("name")].append(row)
-    return points
 
 
 def _write(table: pa.Table, path: str) -> None:

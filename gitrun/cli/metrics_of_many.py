@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from gitrun.archive.archive import Archive
 from gitrun.archive.chains import last_legs
 from gitrun.archive.harmless import harmless
-from gitrun.archive.keys import near
 from gitrun.archive.run import Run
 from gitrun.cli.common import print_json
-from gitrun.cli.points import as_text, cell, print_rows, summary_rows
-from gitrun.errors import GitrunError
+from gitrun.cli.points import cell, metrics_json, print_rows, summary_rows
 from gitrun.model.ids import short
+from gitrun.model.listing import plural
 from gitrun.ui.metrics import MOST_CURVES, draws_blocks, number, print_overlay, sparklines_of, summaries_of
 from gitrun.ui.table import Cell, print_lines, print_table
 from gitrun.ui.terminal import Screen, stderr, stdout
-from gitrun.ui.words import plural
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -49,7 +47,7 @@ def show_many(archive: Archive, chosen: list[Run], names: list[str], form: Form,
     if form.json or not (names or form.plot or form.csv or form.parquet):
         each = ((run, read(run, names or None)) for run in chosen)
         if form.json:
-            print_json([_object(run, table, names) for run, table in each])
+            print_json([metrics_json(run, table, names) for run, table in each])
         else:
             _list(screen, each)
         return
@@ -69,19 +67,12 @@ def show_many(archive: Archive, chosen: list[Run], names: list[str], form: Form,
 
 def _frame(archive: Archive, chosen: list[Run], names: list[str], read: Read) -> pa.Table:
     """All points in one long table; raises GitrunError for a name that none of the runs has logged."""
-    from gitrun.archive.metrics import long_frame  # Arrow, which no other command loads
+    from gitrun.archive.metrics import long_frame, refuse_missing  # Arrow, which no other command loads
 
     runs = list(archive.with_records(chosen, ("config.json",)))
     frame = long_frame(runs, names or None, None, read)
-    missing = set(names) - set(frame["name"].unique().to_pylist())
-    if missing:
-        name = min(missing)
-        known = dict.fromkeys(known for run in runs for known in read(run, None)["name"].unique().to_pylist())
-        close = ", ".join(map(harmless, near(name, known)))
-        hint = f"; there is {close}" if close else ""
-        raise GitrunError(
-            f"none of these {len(runs):,} runs has a metric {harmless(name)!r}{hint}", next="gitrun metrics --help"
-        )
+    who = f"none of these {len(runs):,} runs has a"
+    refuse_missing(names, frame, lambda: (read(run, None) for run in runs), who, "gitrun metrics --help")
     return frame
 
 
@@ -99,14 +90,6 @@ def _list(screen: Screen, each: Iterator[tuple[Run, pa.Table]]) -> None:
             first = [Cell(short(run.id), "bold"), Cell(run.summary.name), Cell(harmless(name, 60))]
             rows.append([*first, *numbers, Cell(sparks[name], "cyan")])
     print_table(screen, _TITLES, rows)
-
-
-def _object(run: Run, table: pa.Table, names: list[str]) -> dict[str, Any]:
-    """A run as `metrics --json` has it alone."""
-    points: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
-    for row in as_text(table).to_pylist() if names else ():
-        points[row.pop("name")].append(row)
-    return {"run": run.id, "metrics": summaries_of(table), "points": points}
 
 
 def _labels(chosen: list[Run], frame: pa.Table) -> dict[str, str]:

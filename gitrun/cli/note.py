@@ -9,6 +9,7 @@ import typer
 from gitrun.archive.selectors import resolve_many
 from gitrun.archive.tagging import note as add
 from gitrun.cli.common import RUN_HELP, open_archive
+from gitrun.model.ids import short
 from gitrun.ui.terminal import stderr
 
 
@@ -28,4 +29,4 @@ def note(
     with open_archive() as archive:
         for found in resolve_many(archive, [run]):
             add(archive, found, text)
-            stderr().line(f"gitrun: noted, next: gitrun show {found.id[-6:]}")
+            stderr().line(f"gitrun: noted, next: gitrun show {short(found.id)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from gitrun.archive.run import Run
 from gitrun.model.metrics import SUMMARY
 from gitrun.ui.metrics import summaries_of
 from gitrun.ui.terminal import Screen
@@ -17,6 +18,14 @@ _BATCH = 10_000
 def summary_rows(table: pa.Table) -> list[tuple[str, list[Any]]]:
     """What is known of each metric as a whole, in the order of the columns of a list."""
     return [(name, [one[key] for key in SUMMARY]) for name, one in summaries_of(table).items()]
+
+
+def metrics_json(run: Run, table: pa.Table, names: list[str]) -> dict[str, Any]:
+    """A run as `metrics --json` has it: all metrics of the table in short, and the points of those named."""
+    points: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
+    for row in as_text(table).to_pylist() if names else ():
+        points[row.pop("name")].append(row)
+    return {"run": run.id, "metrics": summaries_of(table), "points": points}
 
 
 def cell(value: Any) -> str:

@@ -10,6 +10,7 @@ from gitrun.archive.selectors import resolve_many
 from gitrun.archive.tagging import refuse_pinned
 from gitrun.archive.trash import remove
 from gitrun.cli.common import RUN_HELP, open_archive
+from gitrun.model.ids import short
 from gitrun.ui.terminal import stderr
 
 
@@ -30,4 +31,4 @@ def rm(runs: Annotated[list[str], typer.Argument(metavar="RUN...", help=RUN_HELP
             refuse_pinned(run, "removed")  # all or none, as where one is unknown
         for run in chosen:
             remove(archive, run.id)
-            stderr().line(f"gitrun: removed {run.id}, next: gitrun undelete {run.id[-6:]}")
+            stderr().line(f"gitrun: removed {run.id}, next: gitrun undelete {short(run.id)}")

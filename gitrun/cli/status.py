@@ -10,8 +10,10 @@ from gitrun.archive.archive import Archive
 from gitrun.archive.harmless import harmless
 from gitrun.archive.run import Run
 from gitrun.cli.common import JSON_HELP, open_archive, print_json
+from gitrun.model.ids import short
+from gitrun.model.listing import plural
 from gitrun.ui.terminal import Screen, stdout
-from gitrun.ui.words import duration, plural
+from gitrun.ui.words import duration
 
 
 def register(app: typer.Typer) -> None:
@@ -71,7 +73,7 @@ def _foreign(archive: Archive) -> list[dict[str, Any]]:
 def _page(screen: Screen, report: dict[str, Any]) -> None:
     screen.line(f"{plural(len(report['running']), 'run')} running")
     for run in report["running"]:
-        screen.line(f"  {screen.style(run['id'][-6:], 'bold')}  {_last_heard(run['liveness'])}  {run['command']}")
+        screen.line(f"  {screen.style(short(run['id']), 'bold')}  {_last_heard(run['liveness'])}  {run['command']}")
     screen.line(f"{plural(report['sealed'], 'run')} sealed; {report['only_here']:,} of them only in this clone")
     if report["leftovers"]:
         count = len(report["leftovers"])

@@ -8,6 +8,7 @@ import typer
 
 from gitrun.archive.trash import removed, undelete
 from gitrun.cli.common import open_archive
+from gitrun.model.ids import short
 from gitrun.ui.terminal import stderr, stdout
 
 
@@ -31,4 +32,4 @@ def restore(
                 stdout().line(run_id)
         for text in runs or ():
             run_id = undelete(archive, text)
-            stderr().line(f"gitrun: {run_id} is back, next: gitrun show {run_id[-6:]}")
+            stderr().line(f"gitrun: {run_id} is back, next: gitrun show {short(run_id)}")

@@ -17,13 +17,14 @@ from gitrun.files.holder import here
 from gitrun.files.write import TEMPORARY_PREFIX
 from gitrun.git.packs import OwnPacks
 from gitrun.git.refs import LIVE, read_refs
-from gitrun.model.listing import listed
+from gitrun.model.ids import short
+from gitrun.model.listing import listed, plural
 from gitrun.monitor import Monitor
 from gitrun.recording.live import DAMAGED, GONE, UNBORN, LiveDirectory
 from gitrun.recording.liveness import ALIVE, DEAD, judge
 from gitrun.settings import Settings
 from gitrun.store.sessions import is_over, session_paths
-from gitrun.ui.words import plural, size
+from gitrun.ui.words import size
 
 SHOWN = 3
 _MIN_FILES = 100  # that one recording may make
@@ -88,7 +89,7 @@ def _live(archive: Archive) -> Iterator[Check]:
                 "live",
                 WARN,
                 f"{run.id} may be running: {verdict.reason}",
-                next=f"if it is certainly dead: gitrun recover {run.id[-6:]} --force",
+                next=f"if it is certainly dead: gitrun recover {short(run.id)} --force",
             )
     yield Check("live", OK, f"{plural(states[ALIVE], 'run')} running here")
     if states[DEAD]:

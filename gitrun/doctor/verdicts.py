@@ -6,21 +6,20 @@ the trial's program did for it has failed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from gitrun.archive.replayable import OBSERVED, gaps, told
 from gitrun.doctor.check import FAIL, OK, WARN, Check
 from gitrun.doctor.probe import MODULE, RATE, SEED, STEPS, find_around
 from gitrun.doctor.trial import Trial
-from gitrun.model.listing import first_lines, listed
+from gitrun.model.listing import first_lines, listed, plural
 from gitrun.model.record import change_count
-from gitrun.ui.words import duration, plural, size
+from gitrun.ui.words import duration, size
 
 _SHOWN = 3
 _NO_PYTHON = "there is no Python on PATH; other programs are recorded all the same"
 _HANDLED = frozenset({"source", "child", "config", "environment", "hardware", "lock", "console", "loaded", "seeds"})
-Verdict = Callable[[Trial, dict[str, Any]], Iterator[Check]]
 
 
 def judge(trial: Trial) -> Iterator[Check]:

@@ -211,8 +211,25 @@ def spawn_server(git: Git, args: Sequence[Argument], cwd: str, env: Mapping[str,
     return pid, to_git, from_git
 
 
+def spawn_talker(git: Git, args: Sequence[Argument], cwd: str, env: Mapping[str, str]) -> tuple[int, int, int, int]:
+    """Start a git that talks to a remote: (pid, descriptors to its stdin, of its stdout and stderr).
+
+    It stays in the group of processes that has the terminal: a password or a host's key may be asked for there.
+    """
+    return _spawn(git.path, _arguments(git, cwd, args), env, own_group=False)
+
+
+def exit_code_of(pid: int, err: bytes) -> int:
+    """The exit status of a git that has closed its descriptors, or minus the signal that ended it."""
+    return _exit_code(pid, err)
+
+
 def _spawn(
-    path: str, argv: Sequence[Argument], env: Mapping[str, str], with_stderr: bool = True
+    path: str,
+    argv: Sequence[Argument],
+    env: Mapping[str, str],
+    with_stderr: bool = True,
+    own_group: bool = True,
 ) -> tuple[int, int, int, int]:
     child_in, our_in = _pipe()
     our_out, child_out = _pipe()
@@ -226,7 +243,7 @@ def _spawn(
             list(argv),
             dict(env),
             file_actions=actions,
-            setpgroup=0,
+            setpgroup=0 if own_group else os.getpgrp(),
             setsigmask=[],
             setsigdef=[signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGHUP],
         )

@@ -18,7 +18,7 @@ import os
 import struct
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from gitrun.errors import DamagedStore, from_os_error
@@ -189,6 +189,32 @@ class PackWriter:
             entry = _entry_header(_TYPES[kind], len(data)) + zlib.compress(data, 1)
             self._append(oid, entry, zlib.crc32(entry))
         return oid
+
+    def add_stored(self, pieces: Iterable[bytes], size: int) -> str:
+        """Put a blob of `size` bytes in as it comes, not compressed and never whole in memory; its id.
+
+        For what is compressed already: zlib would cost ten times as long as all the rest. Where `pieces` raises, the
+        whole pack can only be aborted.
+        """
+        at, packer = self.size_bytes, zlib.compressobj(0)
+        digest = new_hash(self._fmt)
+        digest.update(b"blob %d\0" % size)
+        crc32, read = self._emit(_entry_header(_TYPES["blob"], size), 0), 0
+        for piece in pieces:
+            digest.update(piece)
+            read += len(piece)
+            crc32 = self._emit(packer.compress(piece), crc32)
+        assert read == size, f"{read} bytes came where {size} were announced"
+        crc32 = self._emit(packer.flush(), crc32)
+        self._entries.append(IndexEntry(digest.digest(), crc32, at))
+        self._here.add(digest.hexdigest())
+        return digest.hexdigest()
+
+    def _emit(self, data: bytes, crc32: int) -> int:
+        self._buffer += data
+        if len(self._buffer) >= _FLUSH_BYTES:
+            self._flush()
+        return zlib.crc32(data, crc32)
 
     def absorb(self, pack: Pack) -> bool:
         """Take every entry of an own pack as it is; False when it holds deltas, which cannot be moved so.

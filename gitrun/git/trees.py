@@ -109,6 +109,19 @@ def encode_commit(tree: str, parents: Sequence[str], author: Identity, when_s: i
     return b"\n".join(lines) + b"\n\n" + message.replace(b"\0", b"").rstrip(b"\n") + b"\n"
 
 
+def with_parents(data: bytes, parents: Sequence[str]) -> bytes:
+    """The same commit on other parents; without its signature, which would be about the old ones."""
+    header, _, message = data.partition(b"\n\n")
+    kept: list[bytes] = []
+    is_signature = False
+    for line in header.split(b"\n"):
+        is_signature = line.startswith(b"gpgsig") or (is_signature and line.startswith(b" "))
+        if not is_signature and not line.startswith(b"parent "):
+            kept.append(line)
+    lines = [kept[0], *(b"parent " + parent.encode() for parent in parents), *kept[1:]]
+    return b"\n".join(lines) + b"\n\n" + message
+
+
 def parse_commit(data: bytes) -> Commit:
     """The fields of a commit; raises DamagedRecord for anything that is not a commit."""
     header, _, message = data.partition(b"\n\n")

@@ -38,6 +38,11 @@ def short(run_id: str) -> str:
     return run_id[-6:]
 
 
+def second(run_id: str) -> str:
+    """When it began, `YYYYMMDD-HHMMSS`: ids of one second are in no order."""
+    return run_id[:15]
+
+
 def is_sha256(value: Any) -> bool:
     """Whether a value read from somewhere is a SHA-256 as records write it, and so may be a blob's id."""
     return type(value) is str and _SHA256.fullmatch(value) is not None

@@ -1,10 +1,15 @@
-"""The first few of many, and how many more there are: in a sentence, or in lines."""
+"""How many there are; the first few of many, and how many more: in a sentence, or in lines."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 SHOWN = 5
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 file`, `3 files`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def listed(items: Sequence[str], shown: int = SHOWN) -> str:

@@ -16,7 +16,8 @@ from gitrun.capture.facts import relative
 from gitrun.capture.held import Held, HeldSource
 from gitrun.capture.imports import started_in
 from gitrun.capture.keeping import Output
-from gitrun.capture.written import Found, Written, declared
+from gitrun.capture.places import read_places
+from gitrun.capture.written import Found, Written, behind_links, declared
 from gitrun.errors import GitrunError
 from gitrun.files.read import pieces
 from gitrun.git.hashing import hasher, object_id
@@ -45,13 +46,16 @@ def claim(look: Look, touched: list[Touched]) -> list[Output]:
         found = (Found(path, top + path, stat_) for path, stat_ in touched)
         inside = [one for one in found if not source.has(one)]
         outputs = {one.name: Output(*one, "") for one in inside}
+        beyond = behind_links(look.beyond, read_places(subject.live.member), top, look.own, look.start.is_since)
+        outputs.update((one.name, Output(*one, "")) for one in beyond if not source.has(one))
         for one in written.outside(top, look.own, look.start.is_since):
             outputs[one.name] = Output(*one, "observed")
         real_top = os.path.realpath(top)
         skip = [path for path in look.own if relative(real_top, path) is None]  # a replay lies below the archive's
         for one in declared(look.patterns, cwd, top, skip, look.start.is_since, look.problems):
             outputs[one.name] = Output(*one, "declared")
-        shared = bool(inside) and has_neighbours(subject.context, reader(), subject.draft)
+        is_open = not all(one.evidence for one in outputs.values())
+        shared = is_open and has_neighbours(subject.context, reader(), subject.draft)
     if len(outputs) > _MOST:
         look.problems.append(f"{len(outputs):,} outputs, of which {_MOST:,} were kept")
     last_ns = _last_proof_ns(subject) if outputs else None
@@ -87,11 +91,13 @@ class _Source:
         self._roots = sorted(roots, key=lambda root: len(root[0]), reverse=True)
 
     def has(self, one: Found) -> bool:
-        """Whether the source has a file with just this content."""
+        """Whether the source has a file with just this content, that may be executed if this one may."""
         above, n = next(((path, n) for path, n in self._roots if one.name.startswith(path)), (b"", None))
         try:
             held = self._held.find((n, one.name[len(above) :]))
-            return held is not None and _is_content(one, held, self._fmt)
+            if held is None or held.is_executable not in (None, bool(one.found.st_mode & stat.S_IXUSR)):
+                return False  # another mode is a result as well
+            return _is_content(one, held, self._fmt)
         except (OSError, GitrunError, KeyError):
             return False  # gone, or a source that cannot be read: better an output too many
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gitrun.capture.facts import text_path
 from gitrun.capture.imports import worktree_of
-from gitrun.capture.outputs import Touched, scan
+from gitrun.capture.outputs import ANOTHER_CLOCK_NS, Touched, scan
 from gitrun.model.artifacts import PART
 from gitrun.model.canonical import path_bytes
 from gitrun.model.listing import first_lines
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 AFTER_S = 8.0  # what sealing needs behind the outputs when there is little time
 _MOST_NAMED = 20
-_ANOTHER_CLOCK_NS = 2_000_000_000  # how far the clocks of two file systems may be apart
 _SCAN_AT_LEAST_S = 1.0
 
 
@@ -35,7 +34,7 @@ def gather(subject: Subject) -> Any:
         return ["the working tree is gone: its outputs are not known"]
     look = Look(subject, worktree.rstrip(b"/") + b"/")
     touched = look.touched()
-    if touched or look.patterns or _writes(subject) or PART in subject.live.part_paths():
+    if touched or look.beyond or look.patterns or _writes(subject) or PART in subject.live.part_paths():
         from gitrun.recording.claiming import claim  # see above
         from gitrun.recording.storing_outputs import store_entries
 
@@ -57,7 +56,7 @@ class Start(NamedTuple):
 
     def is_since(self, found: os.stat_result) -> bool:
         """Whether a file was changed since; one with another clock may have been a little before."""
-        margin = 0 if found.st_dev == self.device else _ANOTHER_CLOCK_NS
+        margin = 0 if found.st_dev == self.device else ANOTHER_CLOCK_NS
         return found.st_ctime_ns >= self.ns - margin
 
     def earlier(self, by_ns: int) -> Start:
@@ -68,6 +67,7 @@ class Start(NamedTuple):
 class Look:
     """One look at the tree of a run whose command has ended; `top` is its directory with a slash at its end.
 
+    `beyond` are files outside that links in the tree lead to, and that were changed lately.
     `own` are directories of gitrun, of Git and of this command line, `patterns` what the user names as outputs.
     """
 
@@ -75,6 +75,7 @@ class Look:
         self.subject = subject
         self.top = top
         self.problems: list[str] = []
+        self.beyond: list[bytes] = []
         facts, context = subject.draft["live"], subject.context
         set_back_ns = max(0, -clock_jump_ns(read_exit(subject.live.member) or {}))
         self.start = _start(subject, top).earlier(set_back_ns)  # else what was written after that would be too old
@@ -88,6 +89,7 @@ class Look:
         limit_s = max(_SCAN_AT_LEAST_S, self.subject.context.left_s(self._limit("scan_time"), AFTER_S))
         skip = data | self.own | self._as_named(self.own)
         found = scan(self.top, self.start.ns, skip=skip, limit_s=limit_s)
+        self.beyond = found.beyond
         links = [f"{text_path(path)}/: a link to a directory elsewhere" for path in found.links]
         self.problems += first_lines([f"not looked through: {gap}" for gap in (*found.gaps, *links)], _MOST_NAMED)
         return [one for one in found.touched if self.top + one.path not in skip]
@@ -110,4 +112,4 @@ def _start(subject: Subject, top: bytes) -> Start:
     marked_ns = subject.draft["live"].get("tree_clock_ns")
     if isinstance(marked_ns, int):
         return Start(marked_ns, device)
-    return Start(parse_iso(subject.draft["started_at"]) - _ANOTHER_CLOCK_NS, device)
+    return Start(parse_iso(subject.draft["started_at"]) - ANOTHER_CLOCK_NS, device)

@@ -221,4 +221,5 @@ def _has_draft(live: LiveDirectory, deadline: float) -> bool:
         if not live.exists() or not os.path.isdir(live.of(0).member):
             return False
         time.sleep(_POLL_S)
-    raise GitrunError(f"run {live.run_id} cannot be joined: its first member has not read its source yet")
+    what = f"run {live.run_id} cannot be joined: its first member has not read its source yet"
+    raise GitrunError(what, next="gitrun status")

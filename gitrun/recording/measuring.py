@@ -15,6 +15,7 @@ from gitrun.capture.imports import started_in, worktree_of
 from gitrun.capture.series import Points
 from gitrun.errors import GitrunError
 from gitrun.model.canonical import MAX_BYTES, decode, encode, path_bytes
+from gitrun.model.listing import first_lines
 from gitrun.model.metrics import PART
 from gitrun.recording.live import LiveDirectory
 from gitrun.recording.member import started_at_ns
@@ -26,6 +27,7 @@ MAX_SUMMARIES = 10_000
 MAX_VALUES = 5_000  # of configuration, and of the summary
 MAX_TEXT = 1 << 16
 _MAX_DEPTH = 24
+_MOST_DESCRIBED = 20  # names of values that are told one by one
 _CONFIG = "config.json"
 
 
@@ -46,6 +48,8 @@ def measure(live: LiveDirectory, draft: dict[str, Any], redactor: Redactor) -> A
             problems.append(f"{count:,} metrics, of which {MAX_SUMMARIES:,} are in run.json")
     if summary := _flat(points, "summary", redactor, problems):
         draft["summary"] = summary
+        described = first_lines(sorted(_described(points) & summary.keys()), _MOST_DESCRIBED)
+        problems += [f"summary.{name}: only described, because it is no plain value or too large" for name in described]
     inexact = {name for one in points.said if one.kind == "config" for name in _texts(one.facts.get("unserialisable"))}
     _configure(live, _flat(points, "config", redactor, problems), inexact)
     if seeds := [one.facts.get("value") for one in points.said if one.kind == "seed"]:
@@ -117,6 +121,16 @@ def _leaves(value: Any, name: str, depth: int) -> Iterator[tuple[str, Any]]:
             yield from _leaves(item, f"{name}.{key}" if name else str(key), depth + 1)
     elif name:
         yield name, value[:MAX_TEXT] if type(value) in (str, bytes) else value
+
+
+def _described(points: Points) -> set[str]:
+    """The names in the summary whose last value is a text that describes what there was."""
+    found: set[str] = set()
+    for one in points.said:
+        if one.kind == "summary":
+            found -= dict(_leaves(one.facts["values"], "", 0)).keys()
+            found.update(_texts(one.facts.get("unserialisable")))
+    return found
 
 
 def _texts(value: Any) -> list[str]:

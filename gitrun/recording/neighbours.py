@@ -13,11 +13,11 @@ from gitrun.git.objects import ObjectReader
 from gitrun.git.refs import RUNS, read_refs
 from gitrun.git.trees import file_of_commit
 from gitrun.model.canonical import MAX_BYTES, DecodeProblem, decode
+from gitrun.model.ids import second
 from gitrun.recording.context import Context
 from gitrun.recording.live import live_beside
 
 _MOST = 1000  # runs that are asked
-_SECOND = len("YYYYMMDD-HHMMSS")  # ids of one second are in no order
 
 
 def has_neighbours(context: Context, reader: ObjectReader, draft: dict[str, Any]) -> bool:
@@ -44,7 +44,7 @@ def _others(context: Context, reader: ObjectReader, draft: dict[str, Any]) -> It
     run_id = draft["id"]
     refs = {name.removeprefix(RUNS): commit for name, commit in read_refs(context.archive, RUNS).items()}
     earlier = draft["live"].get("neighbours") or []
-    later = [name for name in refs if name[:_SECOND] >= run_id[:_SECOND]]
+    later = [name for name in refs if second(name) >= second(run_id)]
     names = {*earlier, *later, *live_beside(context.gitrun_dir, run_id)} - {run_id}
     for name in sorted(names)[:_MOST]:
         try:

@@ -164,15 +164,15 @@ def _watched(
 def _job(request: RecordRequest, prepared: Prepared, environ: Mapping[str, str], found: Inherited) -> Job:
     context, live, settings = prepared.context, prepared.live, prepared.settings
     variables = {os.fsencode(k): os.fsencode(v) for k, v in (request.variables or environ).items()}
-    seen = str if request.inside is None else request.inside.seen
+    seen = str if request.view is None else request.view.seen
     directory = None if request.workdir is None else seen(request.workdir)
     variables.update(run_variables(prepared, seen))
     if directory is not None:
         variables[b"PWD"] = os.fsencode(directory)
-    if request.inside is not None:
+    if request.view is not None:
         from gitrun.capture.places import write_places  # only replays have a view of their own
 
-        write_places(live.member, request.inside.pairs)
+        write_places(live.member, request.view.pairs)
     return Job(
         command=request.command,
         environment=with_child(variables, seen(SITE)) if can_take_child(request.command) else variables,
@@ -185,7 +185,7 @@ def _job(request: RecordRequest, prepared: Prepared, environ: Mapping[str, str],
         grace_s=settings.get("record.grace"),
         recover=own_command("recover", live.run_id),
         recover_directory=context.archive.worktree or context.archive.git_dir,
-        enter=None if request.inside is None else request.inside.enter,
+        enter=None if request.view is None else request.view.enter,
         window=request.window,
         keep_fds=() if prepared.lock.fd is None else (prepared.lock.fd,),
     )

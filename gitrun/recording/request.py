@@ -50,7 +50,7 @@ class Finished(NamedTuple):
         return read_stream(b"".join(collect(self.member)))
 
 
-class Inside(NamedTuple):
+class View(NamedTuple):
     """What the command sees that the recorder does not: `enter` runs in its process before it becomes the command.
 
     `seen` gives the name that a path of ours has in there, `pairs` all names that differ, as (seen there, real here).
@@ -68,7 +68,7 @@ class RecordRequest(NamedTuple):
     runs in when that is not the worktree around us, `source` the snapshot it runs from when that is not to be taken
     now. `resume` is the run to go on from, as a user writes it, `earlier` that run once it is found. `inputs`,
     `outputs`, `keep` and `no_keep` are patterns, `metrics` files that the command writes. `variables` is its
-    environment when that is not ours. `inside` is what the command sees that we do not, `window` the size (rows,
+    environment when that is not ours. `view` is what the command sees that we do not, `window` the size (rows,
     columns) of its pseudo-terminal when that is not the user's. `settings` are flags (key -> text). `owns_process`: the
     process exists for this run, so its descriptors may be given up. `watcher` is called in a thread of its own while
     the command runs.
@@ -91,7 +91,7 @@ class RecordRequest(NamedTuple):
     earlier: Earlier | None = None
     join: Join | None = None
     settings: Mapping[str, str] = {}
-    inside: Inside | None = None
+    view: View | None = None
     window: tuple[int, int] | None = None
     run_id: str | None = None
     id_file: str | None = None

@@ -91,7 +91,8 @@ def _latest(archive: Archive, name: str | None, environ: Mapping[str, str]) -> R
     name = None if name is None else harmless(name, VALUE_LIMIT)
     job = _slurm_jobs([{"jobs": find_placement(environ).jobs}])
     if name is None and not job:
-        raise UsageError("--resume auto needs a --name, or a Slurm job, to know which run is meant")
+        what = "--resume auto needs a --name, or a Slurm job, to know which run is meant"
+        raise UsageError(what, next="gitrun record --help")
     for run in _unfinished(archive):
         if name is not None and run.summary.name != name:
             continue

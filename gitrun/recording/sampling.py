@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from gitrun.capture.gpu_load import GpuLoad
     from gitrun.capture.load import ProcessTree, Usage
 
-NAMES = ("cpu_cores", "memory_bytes", "processes", "read_bytes_s", "written_bytes_s", "machine/available_bytes")
 EVERY_S = 1.0
 _SHARE = 1000  # how many times what all looks took has to have passed
 _DAY_S = 86_400  # from then on one look in each part of the run's age, of which there are so many

@@ -89,7 +89,10 @@ def causes(recorded: Facts, replayed: Facts, symptoms: Symptoms, notes: Iterable
         return list(notes)
     found: list[_Cause] = []
     for ask in (_texts,) if symptoms.level == Level.SEMANTIC else _QUESTIONS:
-        found += ask(recorded, replayed, symptoms)
+        try:
+            found += ask(recorded, replayed, symptoms)
+        except Exception as problem:  # parts of records hold what somebody wrote: a verdict stands without a cause
+            found.append(_Cause(-9, f"not all causes could be looked for: {type(problem).__name__}"))
     if not any(cause.weight >= _AT_LEAST for cause in found):
         found.append(_Cause(0, NOTHING_KNOWN))
     found.sort(key=lambda cause: -cause.weight)

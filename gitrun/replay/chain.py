@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from gitrun.archive.chains import earlier_legs
 from gitrun.archive.run import Run
+from gitrun.archive.verdicts import WEAKEST_FIRST
 from gitrun.errors import GitrunError
 from gitrun.model.ids import new_run_id, short
 from gitrun.monitor import SILENT, Monitor
 from gitrun.replay.carrying import Carried
 from gitrun.replay.consoles import Pieces
-from gitrun.replay.levels import LEVELS
 from gitrun.replay.prefix import Goal
 from gitrun.replay.rerun import Leg, Replayed, Wishes, not_started, replay
 from gitrun.replay.stage import REPLAYS
@@ -98,7 +98,7 @@ def _leg(verdict: dict[str, Any]) -> dict[str, Any]:
 def _sum_up(verdict: dict[str, Any], told: list[dict[str, Any]]) -> None:
     """Add the legs before to the verdict on the last one, which is no better than any of theirs."""
     verdict["chain"] = [*told, _leg(verdict)]
-    worst = min((each["verdict"] for each in verdict["chain"]), key=LEVELS.index)
+    worst = min((each["verdict"] for each in verdict["chain"]), key=WEAKEST_FIRST.index)
     if worst != verdict["verdict"]:
         first = next(each for each in told if each["verdict"] == worst)
         verdict["causes"] = [f"leg {first['run']} of the chain: {worst}", *verdict["causes"]]

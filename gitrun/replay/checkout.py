@@ -218,7 +218,8 @@ def _rename(place: str, directory: str) -> None:
     try:
         os.mkdir(directory)
     except FileExistsError:
-        raise DestinationExists(f"{directory} was made by somebody else meanwhile", kept="it was not touched") from None
+        what = f"{directory} was made by somebody else meanwhile"
+        raise DestinationExists(what, kept="it was not touched", next="name a new directory") from None
     try:
         os.rename(place, directory)
     except OSError:

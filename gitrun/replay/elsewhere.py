@@ -12,13 +12,12 @@ than code. One that has changed since is used from the copy, and a note says so.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import sys
 from collections.abc import Callable, Iterable
 
-from gitrun.capture.facts import unwaiting
+from gitrun.capture.facts import sha256_of
 from gitrun.capture.imports import MAIN, import_root
 from gitrun.files.names import show
 from gitrun.replay.checkout import LOADED, ROOTS
@@ -97,12 +96,10 @@ class Elsewhere:
 
 def _is_intact(entry: Extra) -> bool:
     try:
-        if os.stat(entry.path).st_size != entry.size_bytes:
-            return False
-        with open(entry.path, "rb", opener=unwaiting) as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == entry.sha256
+        is_as_long = os.stat(entry.path).st_size == entry.size_bytes
     except (OSError, ValueError):
-        return False
+        return False  # gone, or no path that there could be
+    return is_as_long and sha256_of(entry.path) == entry.sha256
 
 
 def _hides_library(directory: bytes) -> bool:

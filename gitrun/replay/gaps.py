@@ -4,6 +4,10 @@ A recorder says where it did not look: behind a link to a directory elsewhere, o
 was over. Most of these places were never written to, and a verdict that is `unverifiable` for each data set behind a
 link would be worth nothing. So a place that can still be looked at is looked at once more, while the replay's files
 are as it left them: if nothing in it was touched since the replay began, the program writes nothing there.
+
+The other way round, a file outside of the tree that a replay hands over may be the one that the run has left there: a
+checkout has no old outputs, the rest of the disk has. One that was not touched since the replay began, but was since
+the run began, proves nothing.
 """
 
 from __future__ import annotations
@@ -26,6 +30,7 @@ _HARMLESS = (
 _TOPICS = ("outputs", "artifacts", "metrics")
 _LOOK_S = 5.0
 _ANOTHER_CLOCK_NS = 2_000_000_000
+_COARSE_CLOCK_NS = 20_000_000  # by which the time of a file may be behind the clock
 _SHOWN = 3
 
 
@@ -35,6 +40,9 @@ def gaps(recorded: Side, replayed: Side, is_ignored: Callable[[bytes], bool]) ->
     for side, who in ((recorded, "the run"), (replayed, "the replay")):
         if "outputs" not in (side.record.get("coverage") or {}):
             found[f"{who}: what it left behind was not looked for"] = None
+        for name in _outlived(side):
+            if not is_ignored(path_bytes(name)):
+                found[f"{who}: {name} outlived its command, and what it wrote later is not known"] = None
         paths = {entry.facts["path"] for entry in side.entries}
         for topic in _TOPICS:
             for text in side.coverage(topic):
@@ -45,10 +53,35 @@ def gaps(recorded: Side, replayed: Side, is_ignored: Callable[[bytes], bool]) ->
                     found[f"{who}: {text}"] = None
                 elif not is_ignored(path_bytes(unseen["path"])):
                     found.update(dict.fromkeys(_behind(replayed, unseen["path"])))
+    found.update(dict.fromkeys(_left_lying(recorded, replayed, is_ignored)))
     a, b = (len(side.record.get("members") or [None]) for side in (recorded, replayed))
     if a != b:
         found[f"the run had {a:,} members, the replay {b:,}: the others' results are missing"] = None
     return list(found)
+
+
+def _outlived(side: Side) -> Iterator[str]:
+    """The names of the processes that were still there when a run was sealed."""
+    process = side.record.get("process")
+    left = process.get("left_behind") if isinstance(process, dict) else None
+    for each in left if isinstance(left, list) else []:
+        if isinstance(each, dict):
+            yield str(each.get("name"))
+
+
+def _left_lying(recorded: Side, replayed: Side, is_ignored: Callable[[bytes], bool]) -> Iterator[str]:
+    """Files outside of the tree that the replay handed over, and that are as the run, or somebody since, left them."""
+    began_ns, since_ns = (parse_iso(str(side.record["started_at"])) for side in (recorded, replayed))
+    for entry in replayed.entries:
+        path = path_bytes(str(entry.facts["path"]))  # that of a copy is another one, and was new to the replay
+        if entry.kind != "artifact" or entry.is_inside or path != entry.path or is_ignored(path):
+            continue
+        try:
+            found = os.lstat(path)
+        except OSError:
+            continue  # it is gone, so there is nothing to be taken for it
+        if began_ns <= found.st_ctime_ns < since_ns - _COARSE_CLOCK_NS:
+            yield f"{entry.facts['path']}: the replay handed it over, and has not written it: it lay there before"
 
 
 def _behind(replayed: Side, path: str) -> Iterator[str]:

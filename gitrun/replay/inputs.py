@@ -23,6 +23,7 @@ from gitrun.archive.chains import earlier_legs
 from gitrun.archive.entries import Entry
 from gitrun.archive.run import Run
 from gitrun.archive.traces import files_of
+from gitrun.capture.facts import unwaiting
 from gitrun.capture.inputs import SAMPLE, STAT, sample
 from gitrun.errors import GitrunError
 from gitrun.model.listing import first_lines
@@ -107,7 +108,7 @@ class Inputs:
             agrees = each.level != STAT or _is_as_old(each, os.stat(place))
             if each.level == SAMPLE and each.size is not None:
                 agrees = os.stat(place).st_size == each.size and sample(place, each.size) == each.facts.get("sample")
-            with open(place, "rb", buffering=0) as file:
+            with open(place, "rb", buffering=0, opener=unwaiting) as file:
                 while (is_copied or each.sha256 is not None) and (piece := file.read(_CHUNK)):
                     digest.update(piece)
                     yield piece

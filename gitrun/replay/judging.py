@@ -19,6 +19,7 @@ from gitrun.archive.seal import Part
 from gitrun.capture.secrets import Redactor
 from gitrun.model.artifacts import PART as ARTIFACTS
 from gitrun.model.canonical import decode, path_text
+from gitrun.model.claims import judge_claims
 from gitrun.model.metrics import PART as METRICS
 from gitrun.model.patterns import means
 from gitrun.recording.console import collect, read_stream
@@ -27,7 +28,6 @@ from gitrun.recording.recover import redactor
 from gitrun.recording.request import Finished
 from gitrun.replay.cause_facts import Facts
 from gitrun.replay.causes import Symptoms, causes
-from gitrun.replay.claims import claims_of, judge_claims
 from gitrun.replay.compare import Tolerance
 from gitrun.replay.consoles import (
     STREAMS,
@@ -82,7 +82,7 @@ class Judge:
         self._console = console_of_run(read_console(run), run.record)
         self._side = side_of_run(archive, run)
         self._metrics = _recorded_metrics(run)
-        self._claims = claims_of(run)
+        self._claims = run.claims
         values = {name: _object(run.value(f"{name}.json")) for name in (*TOPICS, "config")}
         self._facts = Facts(run.record, inputs=tuple(self._side.inputs), **values)
 
@@ -219,6 +219,8 @@ class Judge:
             word = next((glob for glob in self._options.ignore if fnmatchcase(each.name, glob)), None)
             if word is None:
                 found.append(each)
+                if each.level == Level.UNVERIFIABLE:
+                    left.append(f"{each.name}: {each.detail}")
             else:
                 left.append(f"{each.name}: ignored by {word!r}")
         return found, left

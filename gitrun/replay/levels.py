@@ -27,9 +27,6 @@ class Level(IntEnum):
         return self.name.lower()
 
 
-LEVELS = tuple(level.word for level in Level)
-
-
 class Finding(NamedTuple):
     """What a comparison found.
 
@@ -47,8 +44,3 @@ SAME_BYTES = Finding(Level.BIT)
 def weakest(levels: Iterable[Level]) -> Level:
     """The level of the whole; `unverifiable` where there is nothing to compare."""
     return min(levels, default=Level.UNVERIFIABLE)
-
-
-def level_named(word: str) -> Level:
-    """The level of a word in a verdict; raises ValueError for any other."""
-    return Level(LEVELS.index(word))

@@ -29,12 +29,13 @@ class Masked(NamedTuple):
     rule: str | None
 
 
+_HYDRA_TIME = rb"\d{4}-\d{2}-\d{2}/\d{2}-\d{2}-\d{2}"
 _RULES = (
     # name.time.host.process.counter, the counter stays
     (re.compile(rb"(?:\A|(?<=/))events\.out\.tfevents\.(\d+\.[^/]+?\.\d+)(?=\.\d+(?:\.v2)?\Z)"), TENSORBOARD),
     (re.compile(rb"(?:\A|(?<=/))events\.out\.tfevents\.(\d+\.[^/]*)\Z"), TENSORBOARD),
     (re.compile(rb"(?:\A|(?<=/))runs/([A-Z][a-z]{2}\d{2}_\d{2}-\d{2}-\d{2}_[^/]+)(?=/)"), TENSORBOARD),
-    (re.compile(rb"(?:\A|(?<=/))(?:outputs|multirun)/(\d{4}-\d{2}-\d{2}/\d{2}-\d{2}-\d{2})(?=/|\Z)"), HYDRA),
+    (re.compile(rb"(?:\A|(?<=/))(?:outputs|multirun)/(" + _HYDRA_TIME + rb")(?=/|\Z)"), HYDRA),
     (re.compile(rb"(?:\A|(?<=/))version_(\d+)(?=/)"), LIGHTNING),
     (re.compile(rb"(?:\A|(?<=/))(?:offline-)?run-(\d{8}_\d{6}-[a-z0-9]{8})(?=/|\Z)"), WANDB),
     (re.compile(rb"(?<=/)run-([a-z0-9]{8})\.wandb\Z"), WANDB),
@@ -67,6 +68,11 @@ def explained(path: bytes) -> Masked:
         sites.append((masked, path[start:end]))
         masked, at = masked + b"*", end
     return Masked(masked + path[at:], tuple(sites), found[0][2])
+
+
+def is_hydra_time(site: bytes) -> bool:
+    """Whether a masked place is the date and time that Hydra names a directory by."""
+    return re.fullmatch(_HYDRA_TIME, site) is not None
 
 
 def blurred(path: bytes, hosts: Sequence[bytes] = ()) -> bytes:

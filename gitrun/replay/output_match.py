@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import os
 import re
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from gitrun.archive.entries import Entry
 from gitrun.files.names import show
 from gitrun.replay.compare import Tolerance, compare_contents
 from gitrun.replay.entry_side import Side
 from gitrun.replay.levels import Finding, Level
-from gitrun.replay.naming import explained
+from gitrun.replay.naming import explained, is_hydra_time
 from gitrun.replay.pairing import Pair
 from gitrun.replay.stamps import explain
 
+_MOST_TEXT = 4 << 20
 _LOG = re.compile(rb"\.log(?:\.\d+)?\Z", re.IGNORECASE)
 _WHY_NO_DIGEST = {
     "secret": "by its name it may hold secrets, so nothing of it was recorded",
@@ -65,7 +66,7 @@ def match_output(pair: Pair, recorded: Side, replayed: Side, tolerance: Toleranc
     elif a.sha256 == b.sha256:
         found = Finding(Level.BIT)
     else:
-        found, why = _contents(a, b, recorded, replayed, tolerance)
+        found, why = _contents(pair, a, b, recorded, replayed, tolerance)
     found = _with_mode(a, b, found)
     found = _with_name(pair, found)
     decides = found.level >= Level.TOLERANCE or not _is_log_text(pair, found)
@@ -116,7 +117,9 @@ def _below(path: bytes, top: bytes | None) -> bytes | None:
     return path[len(top.rstrip(b"/")) :]
 
 
-def _contents(a: Entry, b: Entry, recorded: Side, replayed: Side, tolerance: Tolerance) -> tuple[Finding, str]:
+def _contents(
+    pair: Pair, a: Entry, b: Entry, recorded: Side, replayed: Side, tolerance: Tolerance
+) -> tuple[Finding, str]:
     """What two files with different digests have in common, and why their text differs where it says so itself."""
     was = recorded.open(a)
     now = None if was is None else replayed.open(b)
@@ -134,12 +137,31 @@ def _contents(a: Entry, b: Entry, recorded: Side, replayed: Side, tolerance: Tol
             return Finding(Level.UNVERIFIABLE, "it changed while it was compared"), ""
         if found.level > Level.DIFFERS:
             return found, ""
+        if pair.rule is not None and _names_its_directory(a.path, b.path, was, now):
+            return Finding(Level.SEMANTIC, "only the name of its directory differs in it"), ""
         words = found.detail or f"other bytes ({_sizes(a, b)})"
         return found._replace(detail=words), explain(was, now, (recorded.top, replayed.top))
     finally:
         for file in (was, now):
             if file is not None:
                 file.close()
+
+
+def _names_its_directory(path: bytes, other: bytes, was: BinaryIO, now: BinaryIO) -> bool:
+    """Whether a text would be the same if the directory that Hydra names by the time had the same name (`hydra.yaml`).
+
+    No other name of a rule is so long that it could not stand there for something else.
+    """
+    texts = []
+    for file in (was, now):
+        file.seek(0)
+        texts.append(file.read(_MOST_TEXT + 1))
+    if any(len(text) > _MOST_TEXT or b"\0" in text for text in texts):
+        return False
+    for (_, old), (_, new) in zip(explained(path).sites, explained(other).sites, strict=True):
+        if is_hydra_time(old):
+            texts[0] = texts[0].replace(old, new)
+    return texts[0] == texts[1]
 
 
 def _sizes(a: Entry, b: Entry) -> str:

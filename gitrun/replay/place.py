@@ -134,8 +134,8 @@ def hidden(path: str, tops: Sequence[str]) -> bool:
 
 def _has_place(each: Shown, placed: Sequence[Shown]) -> bool:
     """Whether there is something to mount on, made where that lies in one of our own directories."""
-    if not os.path.lexists(each.real):
-        return False
+    if os.path.normpath(each.seen) != each.seen or not os.path.lexists(each.real):
+        return False  # recorded paths get here: one with `..` in it would have directories made outside of ours
     is_directory = os.path.isdir(each.real)
     above = [one for one in placed if is_below(each.seen, one.seen)]
     if not above:

@@ -19,6 +19,7 @@ from collections.abc import Callable, Collection
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from gitrun.archive.literals import as_seconds
 from gitrun.errors import GitrunError, UsageError
 from gitrun.model.ids import short
 from gitrun.replay.compare import Tolerance
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     from gitrun.replay.verdict import Options
 
 _LOOK_S = 0.2
-_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_FOR = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)")
 _UNTIL = re.compile(r"(?:step\s*=\s*)?(\d{1,18})")
 _BITS = struct.Struct("<d")
 Same = Callable[[float, float], bool]
@@ -82,10 +81,11 @@ def parse_goal(until: str | None, duration: str | None) -> Goal | None:
             raise UsageError(f"--until {until}: it is written step=500", next="gitrun replay --help")
         return Goal(step=int(match[1]))
     if duration is not None:
-        match = _FOR.fullmatch(duration.strip())
-        if match is None or float(match[1]) <= 0:
+        text = "".join(duration.split())
+        seconds = as_seconds(text if text[-1:].isalpha() else text + "s")
+        if not seconds:
             raise UsageError(f"--for {duration}: it is written 90s, 10m or 2h", next="gitrun replay --help")
-        return Goal(seconds=float(match[1]) * _UNITS_S[match[2] or "s"])
+        return Goal(seconds=seconds)
     return None
 
 

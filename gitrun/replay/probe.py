@@ -14,7 +14,7 @@ from typing import Any
 
 from gitrun.archive.harmless import harmless
 from gitrun.model.ids import short
-from gitrun.model.listing import first_lines
+from gitrun.model.listing import first_lines, plural
 from gitrun.own_python import own_command, own_variables
 
 _MOST_LINES = 8
@@ -47,7 +47,7 @@ def describe(verdict: Mapping[str, Any]) -> list[str]:
     """A verdict as the answer to one question: is the program deterministic, and if not, what of it."""
     word, replay = verdict["verdict"], verdict.get("replay")
     compared = verdict.get("compared") or {}
-    extent = f"{_count(compared.get('outputs'), 'output')}, {_count(compared.get('metrics'), 'metric')}"
+    extent = ", ".join(plural(compared.get(f"{noun}s") or 0, noun) for noun in ("output", "metric"))
     next = (
         f"gitrun diff {short(verdict['run'])} {short(replay)}" if replay else f"gitrun replay {short(verdict['run'])}"
     )
@@ -77,8 +77,3 @@ def _differing(verdict: Mapping[str, Any], topic: str, key: str) -> list[str]:
         detail = f" ({harmless(str(one['detail']), 200)})" if one.get("detail") else ""
         lines.append(f"{topic[:-1]} {harmless(str(one.get(key)), 200)}: {one.get('level')}{first}{detail}")
     return lines
-
-
-def _count(value: Any, noun: str) -> str:
-    count = value if type(value) is int else 0
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -13,7 +13,7 @@ from gitrun.git.executable import clean_environment
 from gitrun.model.canonical import path_bytes
 from gitrun.monitor import Monitor
 from gitrun.recording.record import record
-from gitrun.recording.request import Finished, Inside, RecordRequest
+from gitrun.recording.request import Finished, RecordRequest, View
 from gitrun.replay.inputs import Inputs
 from gitrun.replay.isolate import as_snapshot
 from gitrun.replay.judging import Judge
@@ -96,7 +96,7 @@ def _request(archive: Archive, recipe: Recipe, stage: Stage, around: Surrounding
         variables=around.variables,
         terminal_mode=_mode(recipe),
         window=_window(recipe),
-        inside=Inside(place.enter, place.seen, place.pairs()) if isinstance(place, Place) else None,
+        view=View(place.enter, place.seen, place.pairs()) if isinstance(place, Place) else None,
     )
 
 

@@ -9,6 +9,7 @@ end, by the next replay where this one was killed: as soon as its run has left t
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
@@ -55,7 +56,7 @@ class Stage:
         sweep(self._archive, self._monitor)
         make_dirs(self.parent)
         self._lock.acquire()
-        make_dirs(self.scratch)
+        os.makedirs(self.scratch, 0o700)  # others may look into the place it lies in, and the umask is the run's
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -207,7 +208,7 @@ def sweep(archive: Archive, monitor: Monitor = SILENT) -> None:
             continue
         if not held_by_other(lock):
             for base in _bases(archive.environ):
-                if os.path.isdir(os.path.join(base, name)):
+                if _is_own(base) and os.path.isdir(os.path.join(base, name)):
                     remove_tree(os.path.join(base, name), monitor)
             remove_tree(parent, monitor)
 
@@ -227,12 +228,20 @@ def _scratch(environ: Mapping[str, str], worktree: str | None, run_id: str) -> s
         if worktree is None or not hidden(path, [worktree, os.path.realpath(worktree)]):
             try:
                 os.makedirs(base, 0o700, exist_ok=True)
-                found = os.lstat(base)
-                if found.st_uid == os.geteuid() and os.access(base, os.W_OK | os.X_OK):
+                if _is_own(base) and os.access(base, os.W_OK | os.X_OK):
                     return path
             except OSError:
                 continue  # no such place here, or one that cannot be written
     return os.path.join(tempfile.gettempdir(), run_id)
+
+
+def _is_own(base: str) -> bool:
+    """Whether a directory with a name that anybody could take is ours, and no link."""
+    try:
+        found = os.lstat(base)
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
 
 
 def _absolute(value: object) -> str | None:

@@ -5,13 +5,12 @@ What came through a pipe or was typed is in no record.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from gitrun.capture.facts import unwaiting
+from gitrun.capture.facts import sha256_of
 from gitrun.replay.recipe import Recipe
 
 
@@ -55,14 +54,6 @@ def stdin_of(recipe: Recipe, directory: str) -> Stdin:
     place = os.path.join(directory, path)
     if not os.path.isabs(path) and recipe.worktree is not None and not os.path.exists(place):
         place = os.path.join(recipe.worktree, path)  # not source: where it still is
-    if _digest(place) != digest:
+    if sha256_of(place) != digest:
         return Stdin(problems=(f"standard input: {place} is missing, or its content has changed since the run",))
     return Stdin(place, position if type(position) is int and position > 0 else 0)
-
-
-def _digest(path: str) -> Any:
-    try:
-        with open(path, "rb", opener=unwaiting) as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except (OSError, ValueError):
-        return None

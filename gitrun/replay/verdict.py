@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gitrun.errors import UsageError
 from gitrun.model.canonical import encode, path_text
+from gitrun.model.listing import plural
 from gitrun.replay.levels import Level
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def make_verdict(
     level = level_of(compared, options)
     by_claims = options.accept is None and bool(compared.claims)
     outputs, metrics = _told(compared.outputs), _told(compared.metrics)
-    not_compared = list(compared.not_compared)
+    not_compared = [_sentence(text) for text in compared.not_compared]
     return {
         "format": FORMAT,
         "run": run,
@@ -158,7 +159,7 @@ def make_verdict(
         "tolerance": {"rtol": options.rtol, "atol": options.atol},
         "environment": dict(differences.get("environment") or {}),
         "hardware": dict(differences.get("hardware") or {}),
-        "causes": list(causes),
+        "causes": [_sentence(text) for text in causes],
         "notes": [],
     }
 
@@ -175,7 +176,9 @@ def exit_status(verdict: Mapping[str, Any]) -> int:
         return 0
     if verdict.get("accept") == "claims":
         held = [claim.get("held") for claim in verdict["claims"]]
-        if verdict["exit_match"] is False or False in held:
+        earlier = (verdict.get("chain") or [])[:-1]  # legs of a chain that come before the one of these claims
+        fell_short = any(not leg["accepted"] and leg["verdict"] != UNVERIFIABLE for leg in earlier)
+        if verdict["exit_match"] is False or False in held or fell_short:
             return FALLS_SHORT
         return NOT_VERIFIED
     return NOT_VERIFIED if verdict["verdict"] == UNVERIFIABLE else FALLS_SHORT
@@ -184,7 +187,7 @@ def exit_status(verdict: Mapping[str, Any]) -> int:
 def extent_of(verdict: Mapping[str, Any]) -> str:
     """`3 outputs, 2 metrics; 1 not compared`."""
     compared = verdict["compared"]
-    parts = [_count(compared[name], name.removesuffix("s")) for name in ("outputs", "metrics")]
+    parts = [plural(compared[name], name.removesuffix("s")) for name in ("outputs", "metrics")]
     left = compared.get("not_compared_count", len(compared["not_compared"]))
     return ", ".join(parts) + (f"; {left:,} not compared" if left else "")
 
@@ -221,5 +224,6 @@ def _metric(each: Metric) -> dict[str, Any]:
     return {"name": each.name, "level": each.level.word, "first_divergent_step": step, "detail": each.detail}
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}" + ("" if number == 1 else "s")
+def _sentence(text: str) -> str:
+    """Words for a person, also where they quote a name that is no text; only a path has to be exact."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

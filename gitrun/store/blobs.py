@@ -24,7 +24,7 @@ from gitrun.errors import BlobNotFound, DamagedStore, GitrunError, from_os_error
 from gitrun.monitor import SILENT, Monitor
 from gitrun.store.index import MANY_PACKS, Index, Indexed
 from gitrun.store.ingest import Content, Session
-from gitrun.store.pack import Buffer, PackReader, ScannedPack
+from gitrun.store.pack import Buffer, Entry, PackReader, ScannedPack
 from gitrun.store.place import check_there
 from gitrun.store.stat_cache import StatCache
 
@@ -82,6 +82,19 @@ class BlobStore:
             except GitrunError as damage:
                 problem = damage  # another pack may have a good copy
         raise problem or BlobNotFound(f"no pack holds the blob {blob}")
+
+    def find(self, blob: str) -> tuple[PackReader | ScannedPack, Entry] | None:
+        """The pack that holds a blob, and where in it; None where none does."""
+        digest = _digest(blob)
+        for reader in self._candidates(digest):
+            try:
+                entry = reader.find(digest)
+            except GitrunError:
+                continue  # this pack is gone or damaged; another may have it
+            if entry is not None:
+                self._recent = [reader]
+                return reader, entry
+        return None
 
     def read(self, chunks: Iterable[tuple[str, int]]) -> Iterator[bytes]:
         """The content of a file, one verified blob at a time, from its (blob id, length in bytes) list."""

@@ -79,6 +79,11 @@ class Session:
         self._workers.hand(data, [], digest)
         return digest.hex()
 
+    def put_encoded(self, digest: bytes, plain: bytes, codec: int, stored: bytes) -> None:
+        """Store a blob that came encoded from another store, by its raw id, which the caller has verified."""
+        self._workers.settle()
+        self._take(Piece(digest, plain, (codec, stored), []))
+
     def put_bytes(self, data: bytes) -> Content:
         """Store bytes of any length as a file's content."""
         return self.put_stream(io.BytesIO(data))
@@ -271,8 +276,8 @@ class PackFile:
 
     def __init__(self, directory: str) -> None:
         make_dirs(directory)
-        self._path = temporary_path(directory)
-        self._fd = create(self._path, 0o444)
+        self.path = temporary_path(directory)
+        self._fd = create(self.path, 0o444)
         self._buffer = bytearray()  # heads and small blobs; a large one goes straight to the file
         self.writer = PackWriter(self._write)
 
@@ -303,14 +308,14 @@ class PackFile:
         """Give the finished pack its name, durably."""
         directory = os.path.dirname(path)
         make_dirs(directory)
-        os.rename(self._path, path)
+        os.rename(self.path, path)
         fsync_dir(directory)
 
     def abort(self) -> None:
         """Remove what was written."""
         if self._fd >= 0:
             os.close(self._fd)
-        remove_quietly(self._path)
+        remove_quietly(self.path)
 
     def _write(self, data: Plain) -> None:
         if len(data) < _SMALL_BYTES:

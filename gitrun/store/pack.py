@@ -103,18 +103,7 @@ class PackReader:
     def find(self, blob: bytes) -> Entry | None:
         """The entry of a blob, by bisection; None when this pack does not hold it."""
         rows, start = self._rows()
-        low, high = 0, self.count
-        while low < high:
-            middle = (low + high) // 2
-            at = start + middle * _ENTRY.size
-            if rows[at : at + 32] < blob:
-                low = middle + 1
-            else:
-                high = middle
-        at = start + low * _ENTRY.size
-        if low == self.count or rows[at : at + 32] != blob:
-            return None
-        return Entry(*_ENTRY.unpack(rows[at : at + _ENTRY.size]))
+        return _bisect(rows, start, self.count, blob)
 
     def entries(self) -> Iterator[Entry]:
         """Every entry, in the order of blob ids."""
@@ -128,7 +117,11 @@ class PackReader:
 
     def stored(self, entry: Entry) -> bytes:
         """The encoded bytes of a blob that `read` has verified."""
-        return _stored(self._data, entry)
+        return stored_in(self._data, entry)
+
+    def tail(self) -> bytes:
+        """The last bytes of the pack, its index and trailer: what `Tail` reads."""
+        return self._data[self._index_at : self.bytes]
 
     def _rows(self) -> tuple[Buffer, int]:
         """Where the entries are, and at which offset: in memory from the first look on, unless they are many."""
@@ -137,6 +130,34 @@ class PackReader:
         if self._index is None:
             self._index = self._data[self._index_at : self._index_at + self.count * _ENTRY.size]
         return self._index, 0
+
+
+class Tail:
+    """Index and trailer of a pack that lies elsewhere: which blobs it has, and where; `bytes` is its whole length.
+
+    Raises DamagedStore when they are none. What it tells of a blob is checked when its record is read.
+    """
+
+    def __init__(self, data: bytes, name: str) -> None:
+        self.name = name
+        self._data = data
+        end = len(data) - _TRAILER.size
+        if end < 0:
+            raise DamagedStore(f"E023 pack {name}: its index is cut off")
+        self.index_at, self.count, crc_index, crc, magic = _TRAILER.unpack(data[end:])
+        if magic != _END_MAGIC or zlib.crc32(data[end : end + 16]) != crc or self.count * _ENTRY.size != end:
+            raise DamagedStore(f"E023 pack {name}: its trailer is damaged or cut off")
+        if zlib.crc32(data[:end]) != crc_index or self.index_at < _HEADER.size:
+            raise DamagedStore(f"E023 pack {name}: its index is damaged")
+        self.bytes = self.index_at + len(data)
+
+    def find(self, blob: bytes) -> Entry | None:
+        """The entry of a blob, by bisection; None when this pack does not hold it."""
+        return _bisect(self._data, 0, self.count, blob)
+
+    def entries(self) -> Iterator[Entry]:
+        """Every entry, in the order of blob ids."""
+        return (Entry(*row) for row in _ENTRY.iter_unpack(self._data[: self.count * _ENTRY.size]))
 
 
 class ScannedPack:
@@ -161,7 +182,27 @@ class ScannedPack:
 
     def stored(self, entry: Entry) -> bytes:
         """The encoded bytes of a blob that `read` has verified."""
-        return _stored(self._data, entry)
+        return stored_in(self._data, entry)
+
+
+def span_of(entry: Entry) -> tuple[int, int]:
+    """Where the record of a blob begins and ends in its pack."""
+    return entry.offset, entry.offset + _HEAD.size + entry.stored_bytes
+
+
+def _bisect(rows: Buffer, start: int, count: int, blob: bytes) -> Entry | None:
+    low, high = 0, count
+    while low < high:
+        middle = (low + high) // 2
+        at = start + middle * _ENTRY.size
+        if rows[at : at + 32] < blob:
+            low = middle + 1
+        else:
+            high = middle
+    at = start + low * _ENTRY.size
+    if low == count or rows[at : at + 32] != blob:
+        return None
+    return Entry(*_ENTRY.unpack(rows[at : at + _ENTRY.size]))
 
 
 def encode_index(entries: list[Entry]) -> bytes:
@@ -203,7 +244,8 @@ def read_blob(data: Buffer, entry: Entry, limit: int, name: str, *, hashed: bool
     return plain
 
 
-def _stored(data: Buffer, entry: Entry) -> bytes:
+def stored_in(data: Buffer, entry: Entry) -> bytes:
+    """The encoded bytes of a blob in the bytes of its pack; the caller has verified it."""
     start = entry.offset + _HEAD.size
     return data[start : start + entry.stored_bytes]
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from gitrun.archive.harmless import harmless
+from gitrun.model.listing import plural
 from gitrun.ui.terminal import Screen
-from gitrun.ui.words import plural
 
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "red"}
 _LABEL = 12

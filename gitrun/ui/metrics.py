@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from gitrun.archive.harmless import harmless
-from gitrun.ui.plot import overlay, plot, sparkline
+from gitrun.model.ids import short
+from gitrun.ui.plot import BRAILLE, SPARKS, overlay, plot, sparkline
 from gitrun.ui.table import Cell, print_table
 from gitrun.ui.terminal import Screen
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
     from gitrun.archive.metrics import Bucket
 
-SPARKS = 24
 _TITLES = ("METRIC", "LAST", "STEP", "MIN", "MAX", "POINTS", "CURVE")
 _LONGEST_NAME = 60
 ON_PAGE = 12  # of the page of a run
@@ -23,7 +23,6 @@ _WIDTH, _HEIGHT = 72, 12
 _COLOURS = ("cyan", "yellow", "magenta", "green", "blue", "red")
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 MOST_CURVES = len(_LETTERS)
-_BRAILLE = 0x2800
 _MARGIN = 16
 
 
@@ -74,7 +73,7 @@ def metric_lines(
         at = f" at step {number(one.get('last_step'))}" if one.get("last_step") is not None else ""
         yield name, f"{number(one.get('last'))}{at}, {ends}  {curves.get(name, '')}".rstrip()
     if len(metrics) > ON_PAGE:
-        yield "", f"… and {len(metrics) - ON_PAGE:,} more; gitrun metrics {run_id[-6:]}"
+        yield "", f"… and {len(metrics) - ON_PAGE:,} more; gitrun metrics {short(run_id)}"
     for name, value in list(summary.items())[:ON_PAGE]:
         yield f"summary {name}", number(value) or str(value)
 
@@ -116,7 +115,7 @@ def print_overlay(screen: Screen, table: pa.Table, labels: Mapping[str, str]) ->
 
 
 def _mark(screen: Screen, in_colour: bool, number_: int, dots: int) -> str:
-    return screen.style(chr(_BRAILLE + dots), _COLOURS[number_]) if in_colour else _LETTERS[number_]
+    return screen.style(chr(BRAILLE + dots), _COLOURS[number_]) if in_colour else _LETTERS[number_]
 
 
 def _legend(screen: Screen, in_colour: bool, number_: int) -> str:

@@ -7,12 +7,13 @@ from typing import Any
 
 from gitrun.archive.harmless import harmless
 from gitrun.archive.replayable import gaps, told, who_ran
-from gitrun.model.listing import first_lines, listed
+from gitrun.model.ids import short
+from gitrun.model.listing import first_lines, listed, plural
 from gitrun.ui.machine import exit_words, machine_lines
 from gitrun.ui.metrics import metric_lines
 from gitrun.ui.system import system_lines
 from gitrun.ui.terminal import STATUS_STYLE, Screen
-from gitrun.ui.words import duration, local_time, plural, size
+from gitrun.ui.words import duration, local_time, size
 
 Lines = Iterator[tuple[str, str]]
 
@@ -160,7 +161,7 @@ def _replays(run: dict[str, Any], proof: str) -> Lines:
         of = f" of the first {prefix.get('points_compared')} of {prefix.get('of')} points" if prefix else ""
         held = [claim.get("held") for claim in replay["claims"]]
         claims = f", {held.count(True)} of {plural(len(held), 'claim')} held" if held else ""
-        yield replay["id"][-6:], f"{local_time(replay['started_at'])}{where}: {said}{of}{claims}"
+        yield short(replay["id"]), f"{local_time(replay['started_at'])}{where}: {said}{of}{claims}"
 
 
 def _legs(legs: list[dict[str, Any]]) -> Lines:
@@ -168,13 +169,13 @@ def _legs(legs: list[dict[str, Any]]) -> Lines:
     for leg in legs:
         took = "" if leg["duration_s"] is None else f" in {duration(leg['duration_s'])}"
         drift = f"; its source differs: {listed(leg['drift'])}" if leg["drift"] else ""
-        yield leg["id"][-6:], f"{local_time(leg['started_at'])} {leg['status']}{took}{drift}"
+        yield short(leg["id"]), f"{local_time(leg['started_at'])} {leg['status']}{took}{drift}"
 
 
 def _output(run: dict[str, Any], places: dict[str, Any]) -> Lines:
     for name, place in places.items():
         if name.startswith("console") and type(place.get("bytes")) is int:
-            yield "console", f"{size(place['bytes'])} compressed; gitrun logs {run['id'][-6:]}"
+            yield "console", f"{size(place['bytes'])} compressed; gitrun logs {short(run['id'])}"
     for entry in run["artifacts"][:_PATHS]:
         yield str(entry["kind"]), f"{entry['path']} ({_size_of(entry)})"
     if len(run["artifacts"]) > _PATHS:

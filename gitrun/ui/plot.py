@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _PLAIN_BLOCKS = "_.-=*#"
 _DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))  # of a braille character, by column and row
-_BRAILLE = 0x2800
+BRAILLE = 0x2800
+SPARKS = 24  # characters of a sparkline
 
 
 class HasLast(Protocol):
@@ -42,7 +43,7 @@ def plot(buckets: Sequence[Bucket], width: int, height: int, plain: bool = False
 
     A plot of braille has room for `2 * width` buckets, a plain one for `width`.
     """
-    return overlay([buckets], width, height, plain, lambda _, dots: "*" if plain else chr(_BRAILLE + dots))
+    return overlay([buckets], width, height, plain, lambda _, dots: "*" if plain else chr(BRAILLE + dots))
 
 
 def overlay(

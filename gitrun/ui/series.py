@@ -6,8 +6,7 @@ from array import array
 from typing import NamedTuple
 
 from gitrun.capture.series import Points
-
-SPARKS = 24
+from gitrun.ui.plot import SPARKS
 
 
 class Span(NamedTuple):

@@ -11,7 +11,7 @@ from gitrun.ui.words import size
 
 Lines = Iterator[tuple[str, str]]
 
-_GPU = re.compile("gpu/([0-9]+)/(.+)")
+GPU = re.compile("gpu/([0-9]+)/(.+)")
 _MOST_GPUS = 16
 
 
@@ -23,7 +23,7 @@ def system_lines(system: dict[str, Any], curves: Mapping[str, str] | None = None
             yield label, f"{text}  {drawn.get(name, '')}".rstrip()
     gpus: dict[int, dict[str, Any]] = {}
     for name, found in system.items():
-        if match := _GPU.fullmatch(name):
+        if match := GPU.fullmatch(name):
             gpus.setdefault(int(match[1]), {})[match[2]] = found
     for number in sorted(gpus)[:_MOST_GPUS]:
         parts = [_words(gpus[number].get(name), words) for name, words in GPU_SERIES]

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import BinaryIO, TextIO
 
 # Everything but line ends, tabs and the colours Git itself writes.
-_UNSAFE_IN_PATCH = re.compile(rb"[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f]|\x1b(?!\[[0-9;]*m)")
+_UNSAFE = re.compile(rb"[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f]|\x1b(?!\[[0-9;]*m)")
 _STYLES = {
     "bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34", "magenta": "35", "cyan": "36",
 }  # fmt: skip
@@ -65,9 +65,9 @@ class Screen:
         buffer.write(data)
         buffer.flush()
 
-    def patch(self, patch: bytes) -> None:
-        """Write a `git diff`; on a terminal the files in it may not drive the terminal."""
-        self.data(_UNSAFE_IN_PATCH.sub(_caret, patch) if self.is_terminal else patch)
+    def foreign(self, data: bytes) -> None:
+        """Write what is in somebody's files, a `git diff` of them as well; it may not drive a terminal."""
+        self.data(_UNSAFE.sub(_caret, data) if self.is_terminal else data)
 
 
 def _caret(match: re.Match[bytes]) -> bytes:

@@ -6,6 +6,7 @@ from typing import Any
 
 from gitrun.archive.harmless import harmless
 from gitrun.archive.keys import Key
+from gitrun.model.ids import short
 from gitrun.ui.words import duration, local_time
 
 CELL = 32  # characters of a value of a run's own in a table
@@ -24,7 +25,7 @@ def exact(key: Key, value: Any) -> str:
 def brief(key: Key, value: Any) -> str:
     """Few digits, local times to the minute, the last characters of ids."""
     if key.name in ("id", "parent", "replay_of", "resumed_from"):
-        return exact(key, value)[-6:]
+        return short(exact(key, value))
     if key.kind == "time":
         return local_time(value)[: len("YYYY-MM-DD HH:MM")]
     if key.kind == "seconds":

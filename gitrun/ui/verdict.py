@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from gitrun.archive.harmless import harmless
+from gitrun.archive.verdicts import WEAKEST_FIRST
 from gitrun.model.ids import short
+from gitrun.ui.metrics import number
 from gitrun.ui.terminal import Screen
 
 STYLE = {"bit": "green", "semantic": "green", "tolerance": "green", "differs": "red", "unverifiable": "yellow"}
@@ -49,18 +51,15 @@ def _print_parts(screen: Screen, verdict: Mapping[str, Any]) -> None:
     told: list[tuple[int, str]] = []
     for each in verdict["outputs"]:
         if each["level"] != "bit" and each.get("decides", True):
-            told.append((_WEAKEST.index(each["level"]), _output(each)))
+            told.append((WEAKEST_FIRST.index(each["level"]), _output(each)))
     for each in verdict["metrics"]:
         if each["level"] != "bit":
-            told.append((_WEAKEST.index(each["level"]), _metric(each)))
+            told.append((WEAKEST_FIRST.index(each["level"]), _metric(each)))
     told.sort(key=lambda pair: pair[0])
     for _, line in told[:_SHOWN]:
         screen.line(f"  {harmless(line)}")
     if len(told) > _SHOWN:
         screen.line(f"  … and {len(told) - _SHOWN:,} more; next: gitrun replay {short(verdict['run'])} --json")
-
-
-_WEAKEST = ("differs", "unverifiable", "tolerance", "semantic", "bit")
 
 
 def _output(each: Mapping[str, Any]) -> str:
@@ -76,11 +75,8 @@ def _metric(each: Mapping[str, Any]) -> str:
 
 def _claim(claim: Mapping[str, Any]) -> str:
     held = {True: "held", False: "not held"}.get(claim["held"], "cannot be told")
-    return f"{claim['expr']}: {held} ({_number(claim['recorded'])}, now {_number(claim['replayed'])})"
-
-
-def _number(value: Any) -> str:
-    return "none" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+    was, now = (number(claim[side]) or "none" for side in ("recorded", "replayed"))
+    return f"{claim['expr']}: {held} ({was}, now {now})"
 
 
 def _print_consoles(screen: Screen, verdict: Mapping[str, Any]) -> None:
@@ -98,8 +94,8 @@ def _print_causes(screen: Screen, verdict: Mapping[str, Any]) -> None:
     if causes:
         is_one = len(causes) == 1 or verdict["verdict"] == "unverifiable"
         screen.line("  why:" if is_one else "  why, the likeliest first:")
-    for number, cause in enumerate(causes[:_SHOWN], 1):
-        screen.line(f"  {number:>4}. {harmless(cause)}")
+    for place, cause in enumerate(causes[:_SHOWN], 1):
+        screen.line(f"  {place:>4}. {harmless(cause)}")
     if len(causes) > _SHOWN:
         screen.line(f"        … and {len(causes) - _SHOWN:,} more")
     for note in verdict.get("notes") or ():

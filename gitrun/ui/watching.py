@@ -7,7 +7,6 @@ a week as in the first minute.
 from __future__ import annotations
 
 import os
-import re
 from collections import deque
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -16,6 +15,7 @@ from gitrun.archive.harmless import harmless
 from gitrun.archive.live_view import LiveRun
 from gitrun.archive.message import command_line
 from gitrun.child.frames import METRICS, SYSTEM
+from gitrun.model.ids import short
 from gitrun.model.times import parse_iso
 from gitrun.recording.live import LiveDirectory
 from gitrun.ui.console import SpoolReader
@@ -23,7 +23,7 @@ from gitrun.ui.frames import Collapser
 from gitrun.ui.metrics import number
 from gitrun.ui.plot import sparkline
 from gitrun.ui.series import Trace, Traces
-from gitrun.ui.system import SERIES, gpu_words
+from gitrun.ui.system import GPU, SERIES, gpu_words
 from gitrun.ui.table import columns, shorten
 from gitrun.ui.terminal import STATUS_STYLE, Screen
 from gitrun.ui.words import duration
@@ -32,7 +32,6 @@ _METRICS = 12
 _MEMBERS = 16
 _LINES = 200  # of the console, that are remembered
 _LABEL = 14
-_GPU = re.compile("gpu/([0-9]+)/(.+)")
 
 
 class Fields(NamedTuple):
@@ -134,7 +133,7 @@ class Watched:
                 lines.append(screen.style(title, "bold"))
                 lines += [_row(screen, field, width) for field in shown]
             if len(fields) > len(shown):
-                hint = f": gitrun metrics {self._run.id[-6:]}" if title == "metrics" else ""
+                hint = f": gitrun metrics {short(self._run.id)}" if title == "metrics" else ""
                 lines.append(f"  … and {len(fields) - len(shown):,} more{hint}")
         room = height - len(lines) - 2
         if self._lines and room > 0:
@@ -202,7 +201,7 @@ def _devices(series: dict[str, Trace]) -> dict[int, dict[str, float]]:
     """The last value of each series of each device, by its number."""
     found: dict[int, dict[str, float]] = {}
     for name, trace in series.items():
-        if match := _GPU.fullmatch(name):
+        if match := GPU.fullmatch(name):
             found.setdefault(int(match[1]), {})[match[2]] = trace.last
     return {n: found[n] for n in sorted(found)}
 

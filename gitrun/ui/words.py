@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from gitrun.model.ids import short
+from gitrun.model.listing import plural
 from gitrun.model.times import parse_iso
 
 if TYPE_CHECKING:
@@ -50,9 +52,12 @@ def local_time(text: str | None, localtime: Callable[[float], time.struct_time] 
         return ""
 
 
-def plural(count: int, noun: str) -> str:
-    """`1 file`, `3 files`."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+def lock_words(lock: dict[str, Any]) -> str:
+    """`resolved by uv, 3 wheels in the store, but for torch`; names as the record has them."""
+    by = f" by {lock['source']}" if lock.get("source") else ""
+    stored = f", {plural(len(lock['vendored']), 'wheel')} in the store" if lock.get("vendored") else ""
+    missing = f", but for {', '.join(lock['missing'])}" if lock.get("missing") else ""
+    return f"{lock.get('state') or 'none'}{by}{stored}{missing}"
 
 
 def beginning(run: Started) -> str:
@@ -72,4 +77,4 @@ def ending(run: Recorded) -> str:
     took = "" if run.duration_s is None else f" in {duration(run.duration_s)}"
     left_out = f", {size(run.left_out_bytes)} left out" if run.left_out_bytes else ""
     stored = f"{size(run.stored_bytes)} stored{left_out}"
-    return f"{run.run_id} {run.status}{took}, {stored}, next: gitrun show {run.run_id[-6:]}"
+    return f"{run.run_id} {run.status}{took}, {stored}, next: gitrun show {short(run.run_id)}"

@@ -81,6 +81,19 @@ def test_what_was_made_changed_and_ignored_is_kept(make_repo: MakeRepo, gitrun: 
     assert {one["path"] for one in shown if one["kind"] == "output"} == set(found)
 
 
+def test_another_mode_and_what_a_link_leads_to_are_results(
+    make_repo: MakeRepo, gitrun: Gitrun, git: Git, tmp_path: Path
+) -> None:
+    repo = make_repo({"tool": "x", "touched": "x"})
+    (repo / "latest").symlink_to(tmp_path / "scratch")
+    (tmp_path / "other").write_text("old")
+    os.symlink(tmp_path / "other", repo / "other")
+    record(gitrun, repo, "--", "sh", "-c", "echo 1 >latest; chmod +x tool; chmod 600 touched")
+    found = outputs(git, repo)
+    assert found.keys() == {str(tmp_path / "scratch"), "tool"}
+    assert (found["tool"]["mode"], found[str(tmp_path / "scratch")]["stored"]) == ("0755", True)
+
+
 def test_a_run_without_outputs_has_none(make_repo: MakeRepo, gitrun: Gitrun, git: Git) -> None:
     repo = make_repo({"train.py": "open('train.py').read()\n"})
     (repo / "new.txt").write_text("source as well\n")

@@ -29,11 +29,6 @@ class Tolerance(NamedTuple):
     rtol: float = 1e-5
     atol: float = 1e-8
 
-    @property
-    def is_zero(self) -> bool:
-        """Whether nothing but the same number is close."""
-        return self.rtol == 0 and self.atol == 0
-
 
 class Budget:
     """How many bytes may still be unpacked; raises NotThis when they are spent."""

@@ -17,8 +17,9 @@ _TABLE = re.compile(rb"xref\s+0 (\d{1,7}) ?\r?\n")
 _TRAILER = re.compile(rb"trailer\s*<<([^<>]*)>>\s*$")
 _INFO = re.compile(rb"/Info (\d{1,7}) 0 R\b")
 _DATE = re.compile(rb"/(?:CreationDate|ModDate) ?\(D:([0-9Z+'-]{4,24})\)")
-# Names with texts or numbers; a text with parentheses in it might look like a date.
-_PLAIN = re.compile(rb"(?:\s*/[A-Za-z]+ ?(?:\([^()\\]*\)|[^()<>/\\]+))*\s*")
+# Names with texts or numbers; a text with parentheses in it might look like a date. Nothing is tried in two ways: a
+# dozen names behind each other, and then something else, would take for ever.
+_PLAIN = re.compile(rb"(?>\s*/[A-Za-z]++ ?(?:\([^()\\]*+\)|[^()<>/\\]*+))*+\s*")
 _TAIL_BYTES = 8 << 20
 _INFO_BYTES = 1 << 16
 _ENTRY_BYTES = 20

@@ -126,6 +126,7 @@ def test_columns_of_a_later_version_are_passed_over() -> None:
     data = _bytes(table((1, 1.0, None)).append_column("host", pa.array(["here"])))
     assert decode_metrics(data).column_names == SCHEMA.names
     assert decode_metrics(data, {"a"}).num_rows == 1
+    assert decode_metrics(data, {"a", "\udcff"}).num_rows == 1  # nobody's name
 
 
 def test_buckets_keep_the_peaks() -> None:

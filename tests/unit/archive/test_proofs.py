@@ -13,7 +13,7 @@ from gitrun.archive.tagging import claim
 from gitrun.archive.verdicts import WEAKEST_FIRST, weakest, word_of
 from gitrun.errors import UsageError
 from gitrun.model.canonical import encode
-from gitrun.replay.levels import LEVELS
+from gitrun.replay.levels import Level
 
 RUN = "20261124-061246-aaaaaa"
 NO_PREFIX = {"points_compared": 0, "of": 0, "level": None}
@@ -46,7 +46,7 @@ def proofs(hand: Any) -> list[Proof]:
 
 
 def test_the_words_are_those_of_verdicts() -> None:
-    assert WEAKEST_FIRST == LEVELS
+    assert tuple(level.word for level in sorted(Level)) == WEAKEST_FIRST
 
 
 @pytest.mark.parametrize("verdict", [None, 3, [], {}, {"verdict": 3}, {"verdict": ["bit"]}, {"verdict": "certain"}])
@@ -107,6 +107,13 @@ def test_a_page_has_all_replays_and_what_they_prove(hand: Any) -> None:
     replayed(hand, 5, "bit", prefix={"points_compared": 5, "of": 10, "level": "bit"})
     replayed(hand, 6, None)
     assert summary(proofs(hand)) == "3 of 4 bit-exact on 2 machines, 1 of its beginning, 1 without a verdict"
+
+
+def test_one_replay_was_on_one_machine(hand: Any) -> None:
+    hand.seal(RUN)
+    replayed(hand, 1, "bit")
+    replayed(hand, 2, "differs", host="two")
+    assert summary(proofs(hand)) == "1 of 2 bit-exact"
 
 
 def test_a_damaged_verdict_hides_nothing_else(hand: Any) -> None:

@@ -51,6 +51,11 @@ def test_a_record_as_the_spec_has_it() -> None:
         {"command": "true"},
         {"command": [1]},
         {"command": []},
+        {"process": {"observed": []}},
+        {"process": {"observed": {"processes": {"0": {}}}}},
+        {"process": {"observed": {"processes": ["python"]}}},
+        {"process": {"observed": {"processes": [{"numerics": 4}]}}},
+        {"process": {"observed": {"processes": [{"numerics": {"threads": [4]}}]}}},
         {"command": ["true", "a\0b"]},
         {"cwd": "a\0b"},
         {"worktree": "a\0b"},
@@ -106,6 +111,13 @@ def test_an_id_is_an_id_in_every_digit(where: str, value: str) -> None:
 def test_a_root_may_be_a_commit_of_the_other_format() -> None:
     root = {"n": 1, "path": "lib", "tree": TREE, "commit": "ab" * 32}
     check_shape({**RECORD, "source": {"object_format": "sha1", "tree": TREE, "roots": [root]}})
+
+
+def test_a_lockfile_without_a_state_is_none() -> None:
+    record = check_shape({**RECORD, "lock": {"state": None, "reason": "slow"}})
+    described = describe(record, lambda name: None, snapshot=None)
+    assert described["lock"] == {"state": "none", "reason": "slow"}
+    print_page(Screen(io.StringIO(), {}), described, "true", {})
 
 
 KEYS = sorted(

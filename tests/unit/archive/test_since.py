@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gitrun.archive.annotations import Event
+from gitrun.archive.annotations import LOCK, Event
 from gitrun.archive.since import DROP, STORED, TAG, merged, standing, tags_of
 
 RUN = "20261124-061246-abc123"
@@ -33,6 +33,19 @@ def test_tags_come_and_go_in_order() -> None:
 @pytest.mark.parametrize("body", [{}, {"add": "abc"}, {"add": [1, None]}, {"remove": {"own": 1}}])
 def test_a_body_that_is_none_changes_no_tag(body: Any) -> None:
     assert tags_of(["own"], [event(TAG, body)]) == ["own"]
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"state": [1]}, {"state": "resolved", "missing": 3}, {"state": "none", "reason": {"x": 1}}]
+)
+def test_a_body_that_is_none_is_no_lockfile(body: Any) -> None:
+    record = {"id": RUN, "lock": {"state": "none"}}
+    assert merged(record, [event(LOCK, body)]) == record
+
+
+def test_a_lockfile_that_lacks_something_need_not_say_why() -> None:
+    found = merged({"id": RUN}, [event(LOCK, {"state": "resolved", "missing": ["numpy"]})])
+    assert found["coverage"]["lock"] == ["not all is locked"]
 
 
 def test_a_dropped_file_keeps_its_digest_and_loses_what_leads_to_its_content() -> None:

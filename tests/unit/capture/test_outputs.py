@@ -62,6 +62,17 @@ def test_links_to_directories_elsewhere_are_named(tmp_path: Path) -> None:
     assert found.links == [b"out"] and found.touched == []
 
 
+def test_changed_files_elsewhere_that_links_lead_to_are_named(tmp_path: Path) -> None:
+    top = tmp_path / "top"
+    write_files(tmp_path / "elsewhere", {"old": "x", "new": "x", "same": "x"})
+    write_files(top, {"in/a": "x"})
+    for name, target in (("a", "../elsewhere/new"), ("b", "a"), ("c", "in/a"), ("d", "../elsewhere/nothing")):
+        os.symlink(target, top / name)
+    found = scan(os.fsencode(top) + b"/", now_ns(top))
+    assert found.beyond == [os.fsencode(os.path.realpath(tmp_path / "elsewhere/new"))] and found.links == []
+    assert scan(os.fsencode(top) + b"/", now_ns(top) + 3_000_000_000).beyond == []
+
+
 def test_a_directory_that_cannot_be_read_is_a_gap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     top = tmp_path / "top"
     write_files(top, {"open/a": "x", "shut/b": "x"})

@@ -203,6 +203,7 @@ def test_outside_a_run_there_is_one_warning_and_then_nothing(work: Path) -> None
     said = b"gitrun: not in a recorded run, so gitrun.log and the like do nothing\n"
     assert outside() == Ended(0, b"1 2\n", said)
     assert outside(GITRUN_DISABLE="1") == outside(GITRUN_QUIET="1") == Ended(0, b"1 2\n", b"")
+    assert outside(GITRUN_DISABLE="0") == outside(GITRUN_QUIET="0") == outside()
 
 
 def test_disabled_within_a_run(logged: Logged) -> None:

@@ -9,6 +9,7 @@ from typing import NoReturn
 
 import pytest
 
+from gitrun.cli.fast import Lines
 from gitrun.cli.problems import guarded
 from gitrun.errors import GitrunError, UsageError
 
@@ -21,6 +22,11 @@ def test_an_expected_problem(capsys: pytest.CaptureFixture[str]) -> None:
     problem = GitrunError("it broke\x1b[31m", kept="the rest", next="gitrun ls")
     assert guarded(lambda: raising(problem)) == 1
     assert capsys.readouterr().err == "gitrun: it broke\\e[31m\n  kept: the rest\n  next: gitrun ls\n"
+
+
+def test_a_recorder_prints_no_escapes_either(capfd: pytest.CaptureFixture[str]) -> None:
+    Lines(quiet=True).warn("E001", "it broke\x1b[31m\nforged")
+    assert capfd.readouterr().err == "gitrun: it broke\\e[31m\\nforged\n"
 
 
 @pytest.mark.parametrize(

@@ -213,6 +213,14 @@ def test_what_is_the_same_or_cannot_be_told_has_no_causes() -> None:
         assert causes(facts(seeds=FREE), facts(seeds={}), Symptoms(level), ["a note"]) == ["a note"]
 
 
+def test_what_nobody_can_read_costs_its_own_cause_alone() -> None:
+    damaged = Facts({"seeds": {"random.seed": {"calls": 1, "last": 1}}}, environment={"python": "3.11"})
+    whole = Facts({"seeds": {"random.seed": {"calls": 1, "last": 2}}})
+    told = causes(damaged, whole, OTHER)
+    assert "other seeds: random.seed got 1, now 2" in told
+    assert told[-1] == "not all causes could be looked for: AttributeError"
+
+
 def test_what_a_replay_has_by_its_nature_is_no_cause() -> None:
     a = facts(
         {"variables": {"PATH": "/w/.venv/bin", "TZ": "UTC", "DATA": "/w/data"}}, config={"values": {"out": "/w/out"}}

@@ -90,6 +90,13 @@ def test_members_that_a_replay_has_not_are_a_gap() -> None:
     assert "2 members" in gaps(a, b, no)[0]
 
 
+def test_a_process_that_outlived_its_command_may_write_later() -> None:
+    a, b = with_coverage(side()), with_coverage(side())
+    a.record = {**a.record, "process": {"left_behind": [{"pid": 7, "name": "tensorboard"}]}}
+    assert gaps(a, b, no) == ["the run: tensorboard outlived its command, and what it wrote later is not known"]
+    assert gaps(a, b, lambda name: name == b"tensorboard") == []
+
+
 def test_behind_a_link_is_a_gap_only_where_something_was_written(place: tuple[Side, Path]) -> None:
     b, behind = place
     os.utime(behind / "old", (0, 0))
@@ -115,3 +122,22 @@ def test_what_is_recorded_behind_a_link_is_no_gap(place: tuple[Side, Path]) -> N
 def test_a_link_that_leads_nowhere_in_the_replay_is_a_gap(tmp_path: Path) -> None:
     b = AtHand([], {}, os.fsencode(tmp_path))
     assert "not there now" in gaps(with_coverage(side(), outputs=[LINK]), with_coverage(b), no)[0]
+
+
+def test_a_file_outside_that_only_the_run_has_written_is_a_gap(tmp_path: Path) -> None:
+    path = tmp_path / "far.txt"
+    path.write_text("x")
+    sides = [with_coverage(side({}, entry(str(path), b"x", kind="artifact"))) for _ in range(2)]
+    began_ns = path.stat().st_ctime_ns
+
+    def found(run_ns: int, replay_ns: int) -> list[str]:
+        for each, since_ns in zip(sides, (run_ns, replay_ns), strict=True):
+            each.record = {**each.record, "started_at": iso(since_ns)}
+        return gaps(sides[0], sides[1], no)
+
+    second = 1_000_000_000
+    (text,) = found(began_ns - second, began_ns + second)
+    assert "far.txt: the replay handed it over, and has not written it" in text
+    assert found(began_ns - 2 * second, began_ns - second) == []  # written by the replay
+    assert found(began_ns + second, began_ns + 2 * second) == []  # by neither: what it is, it was
+    assert gaps(sides[0], sides[1], lambda path: path.endswith(b"far.txt")) == []

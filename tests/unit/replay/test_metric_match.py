@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from gitrun.model.metric_tables import SCHEMA
+from gitrun.recording.measuring import MAX_TEXT
 from gitrun.replay.compare import Tolerance
 from gitrun.replay.levels import Level
 from gitrun.replay.metric_match import Metric, match_metrics, match_summaries
@@ -140,6 +141,11 @@ def test_one_metric_among_others_is_named() -> None:
         ({"best": 1}, {"best": True}, Level.DIFFERS),
         ({"best": "a"}, {"best": "b"}, Level.DIFFERS),
         ({"best": NAN}, {"best": NAN}, Level.BIT),
+        ({"best": [NAN, 1.0]}, {"best": [float("nan"), 1.0]}, Level.BIT),
+        ({"best": [1, 2]}, {"best": [True, 2.0]}, Level.DIFFERS),
+        ({"best": [0.0]}, {"best": [-0.0]}, Level.DIFFERS),
+        ({"best": "<secret:KEY>"}, {"best": "<secret:KEY>"}, Level.UNVERIFIABLE),
+        ({"best": "a" * MAX_TEXT}, {"best": "a" * MAX_TEXT}, Level.UNVERIFIABLE),
         ({"best": 0.9}, {}, Level.DIFFERS),
         ({}, {"best": 0.9}, Level.DIFFERS),
     ],

@@ -99,6 +99,16 @@ def test_no_place_for_a_mount_is_made_through_what_the_source_has_there(tmp_path
     assert list(outside.iterdir()) == []
 
 
+def test_a_recorded_path_that_climbs_out_has_nothing_made_for_it(tmp_path: Path) -> None:
+    worktree, checkout, base = tmp_path / "repo", tmp_path / "checkout", tmp_path / "python"
+    for directory in (worktree, checkout, base):
+        directory.mkdir()
+    climbing = f"{worktree}/../planted"
+    place = make_place([Shown(str(checkout), str(worktree)), Shown(str(base), climbing, is_needed=True)])
+    assert place == Refused(f"{climbing} cannot be shown")
+    assert not (tmp_path / "planted").exists()
+
+
 def test_places_that_cannot_be_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     empty = str(tmp_path)
     for worktree in (None, "/", "/usr", "relative", str(tmp_path / "gone"), f"{tmp_path}/../x"):

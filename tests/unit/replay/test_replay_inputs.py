@@ -54,6 +54,14 @@ def test_a_changed_or_missing_input_is_named(worktree: Path, content: bytes | No
     assert inputs.problems[0].startswith("input data/x: ")
 
 
+def test_a_named_pipe_where_an_input_was_holds_nobody_up(worktree: Path) -> None:
+    (worktree / "data" / "x").unlink()
+    os.mkfifo(worktree / "data" / "x")
+    inputs = inputs_of([entry("data/x", b"data")], worktree)
+    b"".join(inputs.additions()[0].pieces)
+    assert len(inputs.problems) == 1
+
+
 def test_an_input_elsewhere_is_read_in_place(worktree: Path, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.write_bytes(b"data")

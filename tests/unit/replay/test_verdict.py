@@ -133,6 +133,15 @@ def test_claims_decide_where_there_are_any_and_no_level_is_asked_for(
     assert (made["verdict"], made["accept"]) == ("differs", accept or "claims")
 
 
+@pytest.mark.parametrize(("leg", "code"), [("differs", 3), ("tolerance", 3), ("unverifiable", 4)])
+def test_an_earlier_leg_that_fell_short_is_no_doubt(leg: str, code: int) -> None:
+    made = judged("bit", claims=held(True))
+    last = {"run": "b", "replay": "d", "verdict": "bit", "accepted": True}
+    made["chain"] = [{"run": "a", "replay": "c", "verdict": leg, "accepted": False}, last]
+    made["accepted"] = False
+    assert (made["accept"], exit_status(made)) == ("claims", code)
+
+
 def test_an_interrupted_replay_is_not_accepted_by_its_claims() -> None:
     made = verdict(Compared(None, True, claims=held(True)))
     assert (made["verdict"], made["accepted"], exit_status(made)) == ("unverifiable", False, 4)

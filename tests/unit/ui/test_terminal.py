@@ -53,8 +53,8 @@ def test_shorten(text: str, width: int, short: str) -> None:
 
 def test_a_patch_keeps_git_colours_and_nothing_else() -> None:
     tty = Tty()
-    Screen(tty, {}).patch(b"\x1b[31m-a\x1b[m\x1b]0;owned\x07\r\n\tb\x1b[2J")
+    Screen(tty, {}).foreign(b"\x1b[31m-a\x1b[m\x1b]0;owned\x07\r\n\tb\x1b[2J")
     assert tty.written == b"\x1b[31m-a\x1b[m^[]0;owned^G^M\n\tb^[[2J"
     pipe = io.TextIOWrapper(io.BytesIO())
-    Screen(pipe, {}).patch(b"\x1b]0;raw\x07")
+    Screen(pipe, {}).foreign(b"\x1b]0;raw\x07")
     assert pipe.buffer.getvalue() == b"\x1b]0;raw\x07"  # type: ignore[attr-defined]

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from gitrun.ui.words import duration, local_time, plural, size
+from gitrun.model.listing import plural
+from gitrun.ui.words import duration, local_time, size
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import time
 import zlib
 from pathlib import Path
 
@@ -78,6 +79,19 @@ def test_a_date_elsewhere_in_a_document_counts() -> None:
     assert level("a.pdf", one, nested) == "differs"
     spoiled = other.replace(b"stream\n", b"stream\n/CreationDate (D:2026)", 1)
     assert level("a.pdf", spoiled.replace(b"D:2026)", b"D:2025)", 1), spoiled) == "differs"
+
+
+@pytest.mark.parametrize("end", [b"\\", b"<", b"("])
+def test_a_crowded_information_takes_no_time(end: bytes) -> None:
+    crowded = []
+    for name in ("a.pdf", "b.pdf"):
+        data = (FILES / name).read_bytes()
+        begin, behind = data.index(b"/Creator"), data.index(b"/CreationDate")
+        names = (b"/Abcde " * behind)[: behind - begin - 1]
+        crowded.append(data[:begin] + names + end + data[behind:])
+    begun = time.monotonic()
+    assert level("a.pdf", *crowded) == "differs"
+    assert time.monotonic() - begun < 5
 
 
 def notebook(
