@@ -78,10 +78,10 @@ def test_a_module_on_pythonpath(make_repo: Callable[..., Path], gitrun: Gitrun, 
     assert sorted(found) == [f"{tmp_path}/lib/helper/__init__.py", f"{tmp_path}/lib/helper/core.py"]
     assert found[f"{tmp_path}/lib/helper/core.py"]["module"] == "helper.core"
     verdict, printed = replay(gitrun, repo, first)
-    assert printed == "1\n" and verdict["causes"] == []
+    assert printed == "1\n" and not any("helper" in cause for cause in verdict["causes"])
     write_files(tmp_path / "lib", {"helper/core.py": "X = 2\n"})
     verdict, printed = replay(gitrun, repo, first)
-    assert printed == "1\n" and "helper/core.py" in verdict["causes"][0]
+    assert printed == "1\n" and any("helper/core.py" in cause for cause in verdict["causes"])
     shutil.rmtree(tmp_path / "lib")
     verdict, printed = replay(gitrun, repo, verdict["replay"])
     assert printed == "1\n"

@@ -75,7 +75,7 @@ def test_killed_at_any_write(
     killed = Killed(make_repo({"train.py": "1\n", ".gitignore": "ran\n"}), gitrun, git)
     count = calls(killed)
     (before,) = killed.runs()
-    points = range(1, count + 1) if is_all() else range(7, count + 1, count // 6)
+    points = range(1, count + 1) if is_all() else range(7, count + 1, count // 3)
     for at in points:
         (killed.repo / "ran").unlink(missing_ok=True)
         known = {run["id"] for run in killed.runs()}
