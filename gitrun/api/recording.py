@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, Self
 from gitrun.api.cells import PART, Cells, shell
 from gitrun.api.telling import Lines
 from gitrun.child import artifact, metrics, told
-from gitrun.child.running import is_disabled, tell
+from gitrun.child.running import is_disabled, is_stood_in_for, tell
 from gitrun.errors import GitrunError, UsageError, from_os_error
 from gitrun.recording.inside import PROGRAM, SESSION, Inside, begin
 from gitrun.recording.joining import asked_to_join, launched_together
@@ -68,8 +68,11 @@ def start_run(
         inputs=tuple(map(os.fsencode, _texts(inputs))),
         outputs=tuple(map(os.fsencode, _texts(outputs))),
     )
-    with _beginning:
-        run = _begin(request, join, members, quiet)
+    if is_stood_in_for():
+        run = ActiveRun(None, Lines(quiet), None)
+    else:
+        with _beginning:
+            run = _begin(request, join, members, quiet)
     if values:
         told.config.update(values)
     return run

@@ -24,6 +24,14 @@ def member() -> str | None:
     return os.path.join(run, "members", os.environ.get("GITRUN_MEMBER", "0"))
 
 
+STANDS_IN = "GITRUN_STANDS_IN"
+
+
+def is_stood_in_for() -> bool:
+    """Whether the run that this program would begin is the one around it: it is replayed."""
+    return os.environ.get(STANDS_IN) == "1" and bool(os.environ.get("GITRUN_RUN_DIR"))
+
+
 def is_disabled() -> bool:
     """Whether the user wants nothing recorded, and no word about it."""
     return os.environ.get("GITRUN_DISABLE", "0") not in ("", "0")

@@ -11,11 +11,12 @@ import typer
 
 from gitrun.archive.harmless import harmless
 from gitrun.archive.selectors import resolve
+from gitrun.cli.apart import have_for_replay
 from gitrun.cli.common import JSON_HELP, RUN_HELP, open_archive, print_json
 from gitrun.errors import UsageError
 from gitrun.replay.chain import replay_chain
 from gitrun.replay.environments.outcome import ALLOWED, CURRENT
-from gitrun.replay.prefix import parse_goal
+from gitrun.replay.prefix import Goal, parse_goal
 from gitrun.replay.rerun import RECORDED, Wishes
 from gitrun.replay.rerun import replay as run_again
 from gitrun.replay.verdict import ATOL, RTOL, Options, extent_of
@@ -83,11 +84,10 @@ def replay(
     """
     wishes = _wishes(env, allow, clean, keep)
     options = Options(accept, rtol, atol, strict_console, tuple(ignore or ())).checked()
-    goal = parse_goal(until, duration)
-    if chain and goal is not None:
-        raise UsageError("--chain goes to the end, without --until and --for", next="gitrun replay --help")
+    goal = _goal(until, duration, "--chain" if chain else "--strict-console" if strict_console else None)
     with open_archive() as archive:
         found = resolve(archive, run)
+        have_for_replay(archive, found, os.environ, archive.monitor)
         with _silenced() if json else nullcontext():
             if chain:
                 done = replay_chain(
@@ -112,6 +112,14 @@ def _wishes(env: str, allow: str | None, clean: bool, keep: bool) -> Wishes:
     if allow not in (None, *ALLOWED):
         raise UsageError(f"--allow {allow}: {' or '.join(ALLOWED)}", next="gitrun replay --help")
     return Wishes(env, allow, clean, keep)
+
+
+def _goal(until: str | None, duration: str | None, whole: str | None) -> Goal | None:
+    """How far the replay goes; `whole` is an option that needs all of it."""
+    goal = parse_goal(until, duration)
+    if goal is not None and whole is not None:
+        raise UsageError(f"{whole} needs all of a replay: without --until and --for", next="gitrun replay --help")
+    return goal
 
 
 @contextmanager

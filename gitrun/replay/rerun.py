@@ -18,6 +18,7 @@ from gitrun.archive.entries import Entry
 from gitrun.archive.replayable import replayable
 from gitrun.archive.run import Run
 from gitrun.archive.traces import files_of
+from gitrun.child.running import STANDS_IN
 from gitrun.errors import GitrunError
 from gitrun.model.ids import new_run_id, short
 from gitrun.monitor import SILENT, Monitor
@@ -208,6 +209,8 @@ def _surroundings(
     around = surroundings(recipe.first.record["command"], recorded, archive.environ, more, move)
     variables, told = as_on(recipe.run.record, _there(recipe.run), _here(archive))
     variables = {**around.variables, **variables, **dict(environment.variables if environment is not None else ())}
+    if "inside" in (recipe.first.record.get("process") or {}):
+        variables[STANDS_IN] = "1"  # `start_run` began the run, and a run goes on already
     notes = [*around.notes, *told, *elsewhere.notes(), *stage.notes()]
     around = around._replace(variables=elsewhere.with_paths(variables), notes=notes)
     if environment is not None:

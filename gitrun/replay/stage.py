@@ -50,6 +50,7 @@ class Stage:
         self.directory = os.path.join(self.parent, name_of(recipe.worktree))
         self.scratch = _scratch(archive.environ, recipe.worktree, run_id)
         self.place: Place | Refused = Refused("it was not tried")
+        self._unplaced: list[str] = []
         self._lock = FileLock(os.path.join(self.parent, _LOCK))
 
     def __enter__(self) -> Stage:
@@ -85,8 +86,11 @@ class Stage:
         return isinstance(self.place, Place)
 
     def notes(self) -> list[str]:
-        """What a verdict should say: that it was another place."""
-        return [f"it was not run at its old place: {self.place.why}"] if isinstance(self.place, Refused) else []
+        """What a verdict should say: that it was another place, or which copies are not where the originals were."""
+        if isinstance(self.place, Refused):
+            return [f"it was not run at its old place: {self.place.why}"]
+        words = "the record's copy could not be put there; only modules are sure to come from it"
+        return [f"{path}: {words}" for path in self._unplaced]
 
     def seen(self, path: str) -> str:
         """The name under which the command sees a path of ours."""
@@ -109,7 +113,10 @@ class Stage:
             *alternates(self._git_directories(source, worktree), tops, self.scratch),
         ]
         self.place = make_place(shown)
-        return isinstance(self.place, Place)
+        if not isinstance(self.place, Place):
+            return False
+        self._unplaced = [each.seen for each in roots if not self.place.has(each.seen)]
+        return True
 
     def link_environment(self, environment: Built | None) -> bool:
         """Without a place: a link to the built environment where the recorded one lay inside the worktree."""

@@ -217,7 +217,8 @@ def test_a_working_copy_elsewhere_is_a_root_and_is_what_a_replay_imports(
     found = lines(git, repo, done.run_id)
     assert [(name, line["root"]) for name, line in found.items()] == [("src/tool/_version.py", 1)]
     shutil.rmtree(other)
-    assert replay(gitrun, repo, done.run_id)[1] == "1 v1\n"
+    verdict, printed = replay(gitrun, repo, done.run_id)
+    assert printed == "1 v1\n" and any(f"{other}: the record's copy" in note for note in verdict["notes"])
     assert gitrun("checkout", done.run_id, str(tmp_path / "out"), cwd=repo).code == 0
     assert sorted(os.listdir(tmp_path / "out.roots/1/src/tool")) == ["__init__.py", "_version.py", "new.py"]
 

@@ -111,9 +111,12 @@ def test_what_a_process_says_it_wrote_is_its_own_wherever_it_lies(
         "import os, sys, subprocess\nout = sys.argv[1]\nos.symlink(out, 'linked')\nopen('a.csv', 'w').write('a')\n"
         "open(out + '/b.csv', 'w').write('b')\nopen('linked/c.csv', 'w').write('c')\n"
         "subprocess.run(['sh', '-c', 'printf d > d.csv'])\nopen('/dev/null', 'w').write('x')\n"
+        "open(os.environ['XDG_CACHE_HOME'] + '/fonts.json', 'w').write('{}')\n"
     )
     repo = make_repo({"train.py": script})
-    run = record(gitrun, repo, "--", sys.executable, "train.py", str(elsewhere))
+    user = tmp_path / "user"
+    user.mkdir()
+    run = record(gitrun, repo, "--", sys.executable, "train.py", str(elsewhere), env={"XDG_CACHE_HOME": str(user)})
     found = outputs(git, repo)
     assert {path: line["evidence"] for path, line in found.items()} == {
         "a.csv": "observed", "d.csv": "scan", "linked": "scan",

@@ -499,3 +499,13 @@ def test_processes_with_one_key_are_one_run_and_without_each_is_its_own(gitrun: 
 def test_a_number_of_members_needs_a_key(repo: Path, python: Python) -> None:
     done = python("gitrun.start_run(members=2)")
     assert done.code == 1 and "members=N says how many" in done.stderr
+
+
+def test_its_replay_is_the_run_that_it_would_begin(git: Git, gitrun: Gitrun, repo: Path, python: Python) -> None:
+    assert python("with gitrun.start_run('x', config={'lr': 1}): gitrun.log({'a': 1})").code == 0
+    done = gitrun("replay", "x", "--env", "current", "--json", cwd=repo)
+    verdict = done.json()
+    assert (done.code, verdict["verdict"], verdict["compared"]["metrics"]) == (0, "bit", 1), verdict
+    assert "NOT RECORDED" not in done.stderr and len(run_ids(git, repo)) == 2
+    replayed = gitrun("show", verdict["replay"], "--json", cwd=repo).json()
+    assert replayed["config"]["values"]["lr"] == 1

@@ -184,7 +184,8 @@ def test_another_ending_says_its_last_words_and_a_person_can_read_it(recorded: R
 
 
 def test_options_are_refused_before_anything_runs(recorded: Recorded) -> None:
-    for options in (("--accept", "differs"), ("--rtol", "-1"), ("--atol", "nan")):
+    bad = (("--accept", "differs"), ("--rtol", "-1"), ("--atol", "nan"), ("--strict-console", "--for", "1m"))
+    for options in bad:
         assert recorded.call("replay", recorded.run, *options).code == 2
 
 

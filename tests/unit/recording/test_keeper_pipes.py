@@ -163,8 +163,8 @@ def test_a_signal_for_the_group_counts_though_the_recorder_tells_of_it_too_late(
 def test_stop_and_continue_go_through(tmp_path: Path, start: Start) -> None:
     gate = tmp_path / "gate"
     os.mkfifo(gate)
-    # In a group of its own, as a shell would: the kernel drops a SIGTSTP for a group that no shell is there to continue,
-    # and whether this suite's own group is such a one depends on who started it.
+    # In a group of its own, as a shell would: the kernel drops a SIGTSTP for a group that no shell is there to
+    # continue, and whether this suite's own group is such a one depends on who started it.
     process = start(tmp_path, "sh", "-c", 'echo ready; exec cat "$0"', str(gate), process_group=0)
     assert process.stdout is not None and process.stdout.readline() == b"ready\n"
     command = read_pids(str(tmp_path))["command"].pid

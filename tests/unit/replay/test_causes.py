@@ -62,6 +62,10 @@ FIRST: dict[str, tuple[Facts, Facts, Symptoms, str]] = {
     "torch unseeded": (
         facts(seeds={**FREE, "torch": {"calls": 0, "last": None}}), facts(seeds=FREE), OTHER, "torch was never seeded",
     ),
+    "torch that draws its seed": (
+        facts(seeds={**FREE, "torch": {"calls": None, "last": 7420008855975169609}}),
+        facts(seeds={**FREE, "torch": {"calls": None, "last": 3715330819736601567}}), OTHER, "torch was never seeded",
+    ),
     "no seed at all": (facts(seeds={"PYTHONHASHSEED": "0"}), facts(seeds={}), OTHER, "no seed was set"),
     "another seed": (
         facts(), facts(seeds={**SEEDED, "random.seed": {"calls": 1, "unseeded": 0, "last": 7}}), OTHER,
