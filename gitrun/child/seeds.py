@@ -14,7 +14,7 @@ from typing import Any
 
 HOOKS = {"random": "seeds", "numpy.random": "seeds", "jax.random": "seeds"}
 _CALLS = {"numpy.random": ("seed", "default_rng"), "jax.random": ("PRNGKey", "key")}
-_TORCH_DEFAULT = (67280421310721, 0)  # torch's generator before anybody has seeded it
+_TORCH_DEFAULT = 67280421310721  # torch's generator before anybody has seeded it; newer ones draw a number
 _NOTE, _OLD = "<gitrun: the note goes here>", "<gitrun: the old code goes here>"
 _seen: dict[str, dict[str, Any]] = {}
 
@@ -107,7 +107,7 @@ def last_frames(child: Any) -> list[dict[str, Any]]:
     torch = sys.modules.get("torch")
     if torch is not None and child.start_method != "fork":
         seed = torch.initial_seed()
-        value["torch"] = {"calls": None, "last": seed} if seed not in _TORCH_DEFAULT else {"calls": 0, "last": None}
+        value["torch"] = {"calls": None, "last": seed} if seed != _TORCH_DEFAULT else {"calls": 0, "last": None}
     context = getattr(sys.modules.get("tensorflow.python.eager.context"), "_context", None)
     if context is not None:
         value["tensorflow"] = {"calls": None, "last": _told(getattr(context, "_seed", None))}

@@ -22,6 +22,7 @@ _THREADS = (
     "NUMEXPR_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
+_DRAWN = 1 << 53  # what a person or a counter seeds with is smaller
 _NOT_CONFIG = ("run.dir", "sweep.dir", "hydra.run.dir", "hydra.runtime.output_dir")
 
 
@@ -205,6 +206,12 @@ def unseeded(facts: Facts) -> list[str]:
     return found
 
 
+def drawn(a: Facts, b: Facts) -> bool:
+    """Whether torch drew its own seed both times: a newer one does where nobody seeds it, and says a long number."""
+    seeds = [(facts.seeds.get("torch") or {}).get("last") for facts in (a, b)]
+    return all(type(seed) is int and seed >= _DRAWN for seed in seeds) and seeds[0] != seeds[1]
+
+
 def seeded(facts: Facts) -> bool:
     """Whether the program set any seed."""
     return any(type(value) is dict and value.get("calls") != 0 for value in facts.seeds.values())
@@ -215,6 +222,8 @@ def other_seeds(a: Facts, b: Facts) -> list[str]:
     found = []
     for name in sorted(a.seeds.keys() & b.seeds.keys()):
         was, now = a.seeds[name], b.seeds[name]
+        if name == "torch" and drawn(a, b):
+            continue
         if type(was) is dict and type(now) is dict and was.get("last") != now.get("last"):
             found.append(f"{name} got {_short(was.get('last'))}, now {_short(now.get('last'))}")
         elif type(was) is not dict and type(now) is not dict and was != now and name == "PYTHONHASHSEED":

@@ -283,6 +283,8 @@ def _seeds(a: Facts, b: Facts, symptoms: Symptoms) -> list[_Cause]:
         found.append(_Cause(92, f"other seeds: {listed(other, _SHOWN)}"))
     free = facts_of.hash_seed_is_free(a) and facts_of.hash_seed_is_free(b)
     without, any_seed = facts_of.unseeded(a), facts_of.seeded(a)
+    if facts_of.drawn(a, b):
+        without.append("torch was never seeded")
     ordered = symptoms.texts(ORDER)
     low = symptoms.is_rounding
     no_seed = f"; {without[0]}" if without else "" if any_seed else "; no seed was set either"

@@ -16,8 +16,9 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 
-from gitrun.capture.outputs import scan
+from gitrun.capture.outputs import is_cache, is_environment, scan
 from gitrun.model.canonical import path_bytes
+from gitrun.model.listing import first_lines
 from gitrun.model.times import parse_iso
 from gitrun.replay.entry_side import Side
 
@@ -27,6 +28,7 @@ _HARMLESS = (
     re.compile(r"[\d,]+ values of config, of which .+"),
     re.compile(r"[\d,]+ metrics, of which [\d,]+ are in run\.json"),
 )
+_SUMMARY = "summary."  # of a value that is only described
 _TOPICS = ("outputs", "artifacts", "metrics")
 _LOOK_S = 5.0
 _ANOTHER_CLOCK_NS = 2_000_000_000
@@ -48,6 +50,8 @@ def gaps(recorded: Side, replayed: Side, is_ignored: Callable[[bytes], bool]) ->
             for text in side.coverage(topic):
                 if text.rpartition(": ")[0] in paths or any(each.fullmatch(text) for each in _HARMLESS):
                     continue  # the file itself is told
+                if text.startswith(_SUMMARY) and is_ignored(path_bytes(text.partition(": ")[0])):
+                    continue
                 unseen = _UNSEEN.fullmatch(text)
                 if unseen is None:
                     found[f"{who}: {text}"] = None
@@ -82,6 +86,39 @@ def _left_lying(recorded: Side, replayed: Side, is_ignored: Callable[[bytes], bo
             continue  # it is gone, so there is nothing to be taken for it
         if began_ns <= found.st_ctime_ns < since_ns - _COARSE_CLOCK_NS:
             yield f"{entry.facts['path']}: the replay handed it over, and has not written it: it lay there before"
+
+
+def passed_over(replayed: Side) -> list[str]:
+    """The caches and environments in its checkout that a replay has written to: no results, and not compared."""
+    if replayed.top is None:
+        return []
+    since_ns = parse_iso(str(replayed.record["started_at"]))
+    found = []
+    for directory, names, _ in os.walk(replayed.top):
+        names[:] = [name for name in names if name != b".git"]
+        for name in sorted(names):
+            path = os.path.join(directory, name)
+            if os.path.islink(path):
+                names.remove(name)  # to the environment that it runs in, say
+            elif is_cache(name + b"/") or is_environment(path):
+                names.remove(name)
+                if count := _count_written(path, since_ns):
+                    place = os.fsdecode(os.path.relpath(path, replayed.top))
+                    found.append(f"{place}/: {count:,} files in a directory of caches, or an environment")
+    return first_lines(sorted(found), _SHOWN)
+
+
+def _count_written(directory: bytes, since_ns: int) -> int:
+    """How many files below a directory were written, compiled modules left out."""
+    count = 0
+    for above, _, names in os.walk(directory):
+        for name in names:
+            try:
+                found = os.lstat(os.path.join(above, name))
+            except OSError:
+                continue  # it is gone again
+            count += not name.endswith(b".pyc") and found.st_ctime_ns >= since_ns
+    return count
 
 
 def _behind(replayed: Side, path: str) -> Iterator[str]:

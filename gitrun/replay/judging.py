@@ -41,7 +41,7 @@ from gitrun.replay.consoles import (
 )
 from gitrun.replay.difference import differences
 from gitrun.replay.entry_side import Side, side_of_replay, side_of_run
-from gitrun.replay.gaps import gaps
+from gitrun.replay.gaps import gaps, passed_over
 from gitrun.replay.levels import Level
 from gitrun.replay.output_match import Output, match_output
 from gitrun.replay.pairing import pair
@@ -178,7 +178,7 @@ class Judge:
             interrupted,
             outputs,
             metrics,
-            not_compared=[*unseen, *left, *ignored],
+            not_compared=[*unseen, *left, *ignored, *passed_over(side)],
             gaps=bool(unseen),
             claims=judge_claims(self._run.record.get("metrics") or {}, record.get("metrics") or {}, self._claims),
         )

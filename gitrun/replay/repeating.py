@@ -128,7 +128,7 @@ def _window(recipe: Recipe) -> tuple[int, int] | None:
     """The size of the terminal that the run had, in rows and columns."""
     terminal = recipe.process.get("terminal")
     rows, columns = (terminal.get(name) if isinstance(terminal, dict) else None for name in ("rows", "columns"))
-    if type(rows) is int and type(columns) is int and 0 < rows < 1 << 16 and 0 < columns < 1 << 16:
+    if type(rows) is int and type(columns) is int and 0 <= rows < 1 << 16 and 0 <= columns < 1 << 16:
         return rows, columns
     return None
 

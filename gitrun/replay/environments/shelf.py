@@ -108,10 +108,19 @@ class Gone(NamedTuple):
 
 
 def shelf_of(archive: Archive) -> str:
-    """The directory of the shelf: the user's cache, or the archive's own where there is none."""
+    """The directory of the shelf: the user's cache, or the archive's own where there is none that can be written."""
     worktree = archive.here.worktree if archive.here is not None else archive.repo.worktree
     own = user_cache(archive.environ, worktree, "environments")
-    return own or os.path.join(archive.gitrun_dir, "cache", "environments")
+    if own is not None and _may_write(own):
+        return own
+    return os.path.join(archive.gitrun_dir, "cache", "environments")
+
+
+def _may_write(directory: str) -> bool:
+    """Whether there is a directory to write to, or may be one."""
+    while not os.path.lexists(directory):
+        directory = os.path.dirname(directory)
+    return os.path.isdir(directory) and os.access(directory, os.W_OK | os.X_OK)
 
 
 def collect(directory: str, *, dry_run: bool = False, older_s: float = KEEP_S) -> Gone:

@@ -29,6 +29,13 @@ def test_the_longest_name_that_fits_counts(word: bytes, real: bytes) -> None:
     assert Places().real_word(word) == word
 
 
+def test_a_relative_path_is_seen_from_the_directory_a_process_stands_in() -> None:
+    places = Places([(b"/w", b"/home/.git/r/w"), (b"/w/.venv", b"/cache/env"), (b"/archive", b"/home/.git")])
+    assert places.real_from(b"/home/.git/r/w/sub", b"../.venv/bin/python") == b"/cache/env/bin/python"
+    assert places.real_from(b"/home/.git/r/w", b"a/b") == b"/home/.git/r/w/a/b"
+    assert places.real_from(b"/elsewhere", b"a/b") == b"/elsewhere/a/b"
+
+
 def test_they_are_kept_with_the_member(tmp_path: Path) -> None:
     write_places(str(tmp_path), [("/w", "/c\udcff")])
     assert read_places(str(tmp_path)).real(b"/w/x") == b"/c\xff/x"

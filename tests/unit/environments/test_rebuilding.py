@@ -11,6 +11,7 @@ import threading
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -300,3 +301,13 @@ def test_it_is_made_in_a_directory_of_the_users(
         with pytest.raises(NotRebuilt):
             create(archive, full.run, str(tmp_path / "other"))
     assert os.listdir(tmp_path / "other") == []
+
+
+def test_the_shelf_lies_in_the_archive_where_the_users_cache_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    no_worktree = SimpleNamespace(worktree=None)
+    archive = SimpleNamespace(here=None, repo=no_worktree, gitrun_dir="/g", environ={})
+    archive.environ["XDG_CACHE_HOME"] = str(tmp_path / "new" / "er")
+    assert shelf_of(archive) == str(tmp_path / "new" / "er" / "gitrun" / "environments")  # type: ignore[arg-type]
+    archive.environ["XDG_CACHE_HOME"] = str(tmp_path / "file" / "cache")
+    assert shelf_of(archive) == "/g/cache/environments"  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ import pytest
 
 from gitrun.model.times import iso
 from gitrun.replay.entry_side import Side
-from gitrun.replay.gaps import gaps
+from gitrun.replay.gaps import gaps, passed_over
 from tests.two_sides import AtHand, entry, side
 
 LINK = "not looked through: out/: a link to a directory elsewhere"
@@ -84,6 +84,12 @@ def test_what_a_file_says_of_itself_and_what_does_not_matter_is_none() -> None:
     )
 
 
+def test_a_summary_that_is_only_described_is_a_gap_until_it_is_ignored() -> None:
+    told = "summary.model: only described, because it is no plain value"
+    a, b = with_coverage(side(), metrics=[told]), with_coverage(side())
+    assert len(gaps(a, b, no)) == 1 and gaps(a, b, lambda name: name == b"summary.model") == []
+
+
 def test_members_that_a_replay_has_not_are_a_gap() -> None:
     a, b = with_coverage(side()), with_coverage(side())
     a.record = {**a.record, "members": [{"n": 0}, {"n": 1}]}
@@ -141,3 +147,17 @@ def test_a_file_outside_that_only_the_run_has_written_is_a_gap(tmp_path: Path) -
     assert found(began_ns - 2 * second, began_ns - second) == []  # written by the replay
     assert found(began_ns + second, began_ns + 2 * second) == []  # by neither: what it is, it was
     assert gaps(sides[0], sides[1], lambda path: path.endswith(b"far.txt")) == []
+
+
+def test_what_a_replay_wrote_into_caches_and_environments_is_counted(tmp_path: Path) -> None:
+    b = with_coverage(AtHand([], {}, os.fsencode(tmp_path)))
+    assert passed_over(b) == []
+    files = (".cache/r", ".cache/deep/s", "m/__pycache__/a.pyc", "own/pyvenv.cfg", "own/r", ".git/index", "results/r")
+    for name in files:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    (tmp_path / ".venv").symlink_to("own")
+    assert [words.partition(" ")[0] for words in passed_over(b)] == [".cache/:", "own/:"]
+    assert ".cache/: 2 files" in passed_over(b)[0]
+    b.record = {**b.record, "started_at": iso(time.time_ns() + 10_000_000_000)}  # a source may hold such files
+    assert passed_over(b) == []
