@@ -1,4 +1,4 @@
-"""The entry point: `record`, `log` and `ls` go their own short ways, everything else through typer."""
+"""The entry point: `record`, `log`, `ls`, `push` and `fetch` go their own short ways, everything else through typer."""
 
 import os
 import sys
@@ -32,6 +32,10 @@ def main() -> None:
             from gitrun.cli.fast_ls import main as ls
 
             os._exit(ls(words[1:]))  # as above; what it had to say is flushed
+        if words and words[0] in ("push", "fetch"):
+            from importlib import import_module
+
+            sys.exit(import_module(f"gitrun.cli.fast_{words[0]}").main(words[1:]))
         from gitrun.cli.app import main as everything
 
         sys.exit(everything(words))

@@ -120,6 +120,9 @@ KEYS: dict[str, Key] = {
     ),
     "lock.vendor_bytes": Key("size", 256 << 20, False, "packages are kept as wheels up to this in sum, small first"),
     "store.path": Key("text", "", True, "where the store lies; empty is beside everything else; asked when it is made"),
+    "push.auto": Key(
+        "text", "", True, "a remote to which each run is pushed when it is sealed, in the background; empty: none"
+    ),
     "gc.grace": Key("seconds", 14 * 86_400.0, False, "how long a removed run can be had back before gc lets go of it"),
     "replay.place": Key(
         "choice",

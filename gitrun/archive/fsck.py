@@ -7,8 +7,8 @@ the next one who stores the same content heals them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from gitrun.archive.archive import Archive
 from gitrun.archive.entries import read_entries
@@ -19,6 +19,7 @@ from gitrun.archive.trash import removed
 from gitrun.errors import DamagedRecord, GitrunError
 from gitrun.git.unusable import put_unusable_aside, unusable_packs
 from gitrun.model.artifacts import PART
+from gitrun.model.listing import plural
 from gitrun.monitor import SILENT, Monitor
 from gitrun.store.check import LATER, check_packs, coded, repair
 from gitrun.store.place import check_there
@@ -38,9 +39,27 @@ class Finding(NamedTuple):
         return self.code.startswith("E")
 
 
-def fsck(archive: Archive, *, data: bool = False, mend: bool = False, monitor: Monitor = SILENT) -> Iterator[Finding]:
+class Elsewhere(Protocol):
+    """The stores of remotes, as far as a check is concerned; blobs are hex ids."""
+
+    def heal(self, missing: Mapping[str, Sequence[str]]) -> None:
+        """Bring back what runs of this clone lack, given with the runs that need it."""
+
+    def known(self, missing: Mapping[str, Sequence[str]]) -> dict[str, str]:
+        """Those that some place is known to have, with its name, given with the runs that need it; asks nobody."""
+
+
+def fsck(
+    archive: Archive,
+    *,
+    data: bool = False,
+    mend: bool = False,
+    elsewhere: Elsewhere | None = None,
+    monitor: Monitor = SILENT,
+) -> Iterator[Finding]:
     """Every problem there is; with `data` every stored byte is read, with `mend` damaged packs are put aside.
 
+    With `mend` what is missing is brought back from `elsewhere`; what is known to be there is no damage.
     Raises GitrunError where the store lies elsewhere and is not there.
     """
     check_there(archive.store.directory)
@@ -62,7 +81,7 @@ def fsck(archive: Archive, *, data: bool = False, mend: bool = False, monitor: M
         if mend and damage.code not in LATER and archive.store.has_pack(damage.pack):
             lost = repair(archive.store, damage.pack)
             yield Finding("W036", "store/quarantine", f"pack {damage.pack} was put aside, {lost} blobs are lost", [])
-    yield from _missing(archive, wanted)
+    yield from _missing(archive, wanted, elsewhere, mend)
 
 
 def _runs(archive: Archive) -> list[SealedRun]:
@@ -131,13 +150,33 @@ def _want(run_id: str, blobs: Iterable[str], wanted: dict[str, list[str]]) -> No
             runs.append(run_id)
 
 
-def _missing(archive: Archive, wanted: dict[str, list[str]]) -> Iterator[Finding]:
+def _missing(
+    archive: Archive, wanted: dict[str, list[str]], elsewhere: Elsewhere | None, mend: bool
+) -> Iterator[Finding]:
+    """What is in no pack: brought back with `mend`, told where it is known to be elsewhere, and else lost."""
+    gone: dict[str, list[str]] = {}
     for blob, runs in sorted(wanted.items()):
         try:
-            there = archive.store.can_get(blob)
+            if not archive.store.can_get(blob):
+                gone[blob] = runs
         except GitrunError as problem:
             code, what = coded(problem)
             yield Finding(code, "store", what, runs)
-            continue
-        if not there:
+    if gone and mend and elsewhere is not None:
+        elsewhere.heal(gone)
+        healed = {blob: runs for blob, runs in gone.items() if archive.store.has(blob)}
+        if healed:
+            what = f"missing here, and brought back from remotes: {plural(len(healed), 'blob')}"
+            yield Finding("W054", "store", what, _runs_of(healed.values()))
+        gone = {blob: runs for blob, runs in gone.items() if blob not in healed}
+    known = elsewhere.known(gone) if gone and elsewhere is not None else {}
+    for place in sorted(set(known.values())):
+        there = [runs for blob, runs in gone.items() if known.get(blob) == place]
+        yield Finding("W055", "store", f"not here, and at {place}: {plural(len(there), 'blob')}", _runs_of(there))
+    for blob, runs in gone.items():
+        if blob not in known:
             yield Finding("E034", "store", f"no pack holds the blob {blob}", runs)
+
+
+def _runs_of(lists: Iterable[list[str]]) -> list[str]:
+    return sorted({run_id for runs in lists for run_id in runs})

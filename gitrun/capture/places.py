@@ -33,6 +33,14 @@ class Places:
                 return real + path[len(seen) :]
         return path
 
+    def real_from(self, cwd: bytes, path: bytes) -> bytes:
+        """Where a relative path lies here, for a process that stands in what is `cwd` here."""
+        above = [pair for pair in self._pairs if cwd == pair[1] or cwd.startswith(pair[1] + b"/")]
+        if not above:
+            return os.path.join(cwd, path)
+        seen, real = max(above, key=lambda pair: len(pair[1]))  # a checkout lies below the archive, which is shown too
+        return self.real(os.path.normpath(os.path.join(seen + cwd[len(real) :], path)))
+
     def real_word(self, word: bytes) -> bytes:
         """A word of a command: a path, also behind its first `=`."""
         if not self._pairs:

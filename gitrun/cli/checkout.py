@@ -19,6 +19,7 @@ from gitrun.cli.env import ALLOW_HELP, check_allow, tell
 from gitrun.errors import GitrunError
 from gitrun.model.canonical import path_text
 from gitrun.model.ids import short
+from gitrun.remote.reach import Reach
 from gitrun.replay.checkout import CheckedOut
 from gitrun.replay.checkout import checkout as check_out
 from gitrun.replay.environments import create, default_place
@@ -49,14 +50,16 @@ def checkout(
     Nothing is ever overwritten. The directory has a .git of its own that answers as it did then;
     it borrows its objects from the archive. Roots that lay outside the worktree go to DIR.roots, files that
     the run loaded from elsewhere to DIR.loaded, under their absolute paths. With --artifacts what the run read and
-    wrote comes too, as far as it is stored; what lay outside, or where the source has a file, goes to DIR.artifacts.
-    With --env its environment is built as well: where it lay in the worktree (.venv), else in DIR.env.
+    wrote comes too, as far as it is stored here or at a remote; what lay outside, or where the source has a file,
+    goes to DIR.artifacts. With --env its environment is built as well: where it lay in the worktree (.venv), else in
+    DIR.env.
     """
     check_allow(allow)
-    with open_archive() as archive:
+    with open_archive() as archive, Reach(archive, archive.monitor) as reach:
         found = resolve(archive, run)
+        reach.source(found, environment=env)
         target = _default(archive, found) if directory is None else directory
-        files = _files(archive, found) if artifacts else []
+        files = _files(archive, found, reach) if artifacts else []
         made = check_out(archive, of_run(found), target, archive.monitor, artifacts=as_additions(archive, files))
         if env:
             _build(archive, found, made, allow)
@@ -87,9 +90,9 @@ def _build(archive: Archive, run: Run, made: CheckedOut, allow: str | None) -> N
     stderr().line(f"gitrun: the environment is in {harmless(built.directory)}")
 
 
-def _files(archive: Archive, run: Run) -> list[Entry]:
+def _files(archive: Archive, run: Run, reach: Reach) -> list[Entry]:
     """The files that the run read and wrote and that can be had; what cannot is said."""
-    files = distinct(expanded(entries_of(run), archive.store.get))
+    files = reach.files(run, distinct(expanded(entries_of(run), archive.store.get)))
     missing = [entry for entry in files if not is_to_have(entry)]
     for entry in missing[:_SHOWN]:
         archive.monitor.warn("W039", f"not here: {harmless(path_text(entry.path))}: {why_not(run, entry)}")

@@ -13,6 +13,7 @@ from gitrun.cli.common import JSON_HELP, RUN_HELP, open_archive, print_json
 from gitrun.errors import GitrunError, UsageError
 from gitrun.model.ids import short
 from gitrun.model.listing import plural
+from gitrun.remote.reach import Reach
 from gitrun.replay.environments import create, describe_environment
 from gitrun.ui.terminal import Screen, stderr, stdout
 from gitrun.ui.words import lock_words
@@ -48,7 +49,9 @@ def env(
             else:
                 _print(stdout(), found.id, described)
             return
-        built = create(archive, found, directory, allow=allow, monitor=archive.monitor)
+        with Reach(archive, archive.monitor) as reach:
+            reach.source(found, environment=True)
+            built = create(archive, found, directory, allow=allow, monitor=archive.monitor)
     if built is None or built.directory is None:
         what = f"the program of run {found.id} was no Python, so there is no environment to build"
         raise GitrunError(what, next=f"gitrun show {short(found.id)}")

@@ -50,6 +50,11 @@ def ls(words: list[str]) -> int:
         return 0
     screen = stdout()
     with open_archive() as archive:
+        if asked.remote:
+            from gitrun.cli.ls_remote import list_remote  # with all that talks to a remote
+
+            list_remote(screen, archive, asked)
+            return 0
         if asked.query.by and not asked.query.best:
             _groups(screen, archive, asked)
         else:

@@ -20,6 +20,7 @@ from gitrun.errors import GitrunError, UsageError
 from gitrun.model.canonical import path_text
 from gitrun.model.ids import short
 from gitrun.model.listing import plural
+from gitrun.remote.reach import Reach
 from gitrun.replay.retrieving import Missing, retrieve
 from gitrun.ui.terminal import stderr, stdout
 from gitrun.ui.words import size
@@ -46,14 +47,15 @@ def get(
     """Bring back files that a run read and wrote.
 
     Each is written below DIR under its recorded path (an absolute one without its first slash) and verified on the
-    way. A directory stands for all below it, and * in a pattern crosses slashes. Nothing is overwritten. Prints the
-    paths written. Exit status 1 where a file is not stored, 5 where one is damaged; the others are written.
+    way. What is not here, or was dropped, is brought from the stores of the remotes. A directory stands for all
+    below it, and * in a pattern crosses slashes. Nothing is overwritten. Prints the paths written. Exit status 1
+    where a file is not stored or a remote could not be asked, 5 where one is damaged; the others are written.
     Of several runs each has a directory of its own below DIR, named by the last six characters of its id; those that
     have no such file are passed over.
     """
     if kind is not None and kind not in KINDS:
         raise UsageError(f"{harmless(kind)!r} is no kind of file: {', '.join(KINDS)}", next="gitrun get --help")
-    with open_archive() as archive:
+    with open_archive() as archive, Reach(archive, archive.monitor) as reach:
         runs = resolve_many(archive, [run])
         wanted = {found.id: _chosen(archive, found, kind, paths, len(runs) > 1) for found in runs}
         if not any(wanted.values()):
@@ -62,7 +64,8 @@ def get(
         for found in runs:
             place = directory if len(runs) == 1 else os.path.join(directory, short(found.id))
             if wanted[found.id]:
-                got = retrieve(archive, found, wanted[found.id], os.path.abspath(place), archive.monitor)
+                entries = reach.files(found, wanted[found.id])
+                got = retrieve(archive, found, entries, os.path.abspath(place), archive.monitor)
                 for path in got.paths:
                     stdout().line(harmless(os.path.join(place, path_text(path))))
                 gone, files, total = [*gone, *got.missing], files + len(got.paths), total + got.bytes
@@ -71,8 +74,8 @@ def get(
     if len(gone) > _SHOWN:
         stderr().line(f"gitrun: … and {len(gone) - _SHOWN:,} more could not be brought back")
     stderr().line(f"gitrun: {plural(files, 'file')}, {size(total)}, verified")
-    if gone:
-        raise typer.Exit(_status(gone))
+    if gone:  # where a remote could not be asked, nothing is proved lost
+        raise typer.Exit(1 if reach.problem is not None else _status(gone))
 
 
 def _chosen(archive: Archive, run: Run, kind: str | None, paths: list[str], is_one_of_many: bool) -> list[Entry]:

@@ -16,6 +16,7 @@ LS_OPTIONS = (
     Option("by", ("--by",), "KEY,...", "Put runs with equal values together, one line a group."),
     Option("agg", ("--agg",), "NAME,...", f"What is said of a group's metrics: {', '.join(AGGREGATES)}."),
     Option("legs", ("--legs",), None, "Every leg of a resumed run, not the last alone (--json always has all)."),
+    Option("remote", ("--remote",), "REMOTE", "What a Git remote has, by what its commits say; nothing is fetched."),
     Option("limit", ("-n", "--limit"), "N", "At most N lines (a terminal shows 50; 0: all)."),
     Option("json", ("--json",), None, "Print JSON, for programs."),
     Option("csv", ("--csv",), None, "Print CSV with a header line."),
@@ -42,6 +43,7 @@ class Asked(NamedTuple):
     form: str
     agg: str
     help: bool
+    remote: str = ""
 
 
 def parse_ls(words: list[str]) -> Asked:
@@ -81,7 +83,20 @@ def _asked(values: dict[str, str], where: str) -> Asked:
         raise UsageError("--agg is about the groups of --by", next="gitrun ls --help")
     chosen = {name: values.get(name, "") for name in ("sort", "best", "by", "columns")}
     query = Query(where, **chosen, limit=None if limit is None else int(limit), legs="legs" in values)
-    return Asked(query, forms[0] if forms else "", values.get("agg", "mean,std,n"), "help" in values)
+    return Asked(
+        query, forms[0] if forms else "", values.get("agg", "mean,std,n"), "help" in values, _remote(values, where)
+    )
+
+
+def _remote(values: dict[str, str], where: str) -> str:
+    """The remote to be listed; raises UsageError for what can be asked only of runs that are here."""
+    if "remote" not in values:
+        return ""
+    other = sorted(values.keys() - {"remote", "limit", "json", "csv", "help"})
+    if other or where:
+        what = f"--{other[0]}" if other else "an expression"
+        raise UsageError(f"{what} is about runs that are here: fetch them first", next="gitrun fetch --help")
+    return values["remote"]
 
 
 def ls_help() -> str:

@@ -12,6 +12,7 @@ from gitrun.archive.run import Run
 from gitrun.cli.common import JSON_HELP, open_archive, print_json
 from gitrun.model.ids import short
 from gitrun.model.listing import plural
+from gitrun.remote.known import only_here
 from gitrun.ui.terminal import Screen, stdout
 from gitrun.ui.words import duration
 
@@ -24,7 +25,8 @@ def register(app: typer.Typer) -> None:
 def status(json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False) -> None:
     """Show what is running and what needs attention.
 
-    Which runs are running, how many exist only in this clone, what was left behind or is damaged.
+    Which runs are running, how many exist only in this clone, what was left behind or is damaged. No remote is asked:
+    what one holds is what the last `gitrun push` or `gitrun fetch` has seen of it.
     A run is `running` until it is proved dead; one on another machine shows that machine's name
     and how long ago it was last heard of.
     """
@@ -44,7 +46,7 @@ def survey(archive: Archive) -> dict[str, Any]:
     return {
         "running": [_running(run) for run in live],
         "sealed": sealed,
-        "only_here": sealed,  # no remote holds runs in this version
+        "only_here": len(only_here(archive.repo, archive.gitrun_dir, (run.id for run in runs if not run.is_live))),
         "leftovers": archive.live_leftovers(),
         "problems": [*_run_problems(runs), *_foreign(archive)],
     }

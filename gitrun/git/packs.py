@@ -18,7 +18,7 @@ import os
 import struct
 import time
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from gitrun.errors import DamagedStore, from_os_error
@@ -182,39 +182,16 @@ class PackWriter:
         self._relied.update((index, index[: -len("idx")] + "pack", index[: -len("idx")] + "keep"))
         return True
 
-    def add(self, kind: str, data: bytes, oid: str | None = None) -> str:
-        """Put an object in, unless it is here already, and return its id (`oid` where the caller knows it)."""
+    def add(self, kind: str, data: bytes, oid: str | None = None, *, level: int = 1) -> str:
+        """Put an object in, unless it is here already, and return its id (`oid` where the caller knows it).
+
+        `level` is how hard zlib tries; 0 for what is compressed already, which costs ten times less.
+        """
         oid = oid or object_id(kind, data, self._fmt)
         if not self.contains(oid):
-            entry = _entry_header(_TYPES[kind], len(data)) + zlib.compress(data, 1)
+            entry = _entry_header(_TYPES[kind], len(data)) + zlib.compress(data, level)
             self._append(oid, entry, zlib.crc32(entry))
         return oid
-
-    def add_stored(self, pieces: Iterable[bytes], size: int) -> str:
-        """Put a blob of `size` bytes in as it comes, not compressed and never whole in memory; its id.
-
-        For what is compressed already: zlib would cost ten times as long as all the rest. Where `pieces` raises, the
-        whole pack can only be aborted.
-        """
-        at, packer = self.size_bytes, zlib.compressobj(0)
-        digest = new_hash(self._fmt)
-        digest.update(b"blob %d\0" % size)
-        crc32, read = self._emit(_entry_header(_TYPES["blob"], size), 0), 0
-        for piece in pieces:
-            digest.update(piece)
-            read += len(piece)
-            crc32 = self._emit(packer.compress(piece), crc32)
-        assert read == size, f"{read} bytes came where {size} were announced"
-        crc32 = self._emit(packer.flush(), crc32)
-        self._entries.append(IndexEntry(digest.digest(), crc32, at))
-        self._here.add(digest.hexdigest())
-        return digest.hexdigest()
-
-    def _emit(self, data: bytes, crc32: int) -> int:
-        self._buffer += data
-        if len(self._buffer) >= _FLUSH_BYTES:
-            self._flush()
-        return zlib.crc32(data, crc32)
 
     def absorb(self, pack: Pack) -> bool:
         """Take every entry of an own pack as it is; False when it holds deltas, which cannot be moved so.

@@ -46,9 +46,10 @@ def claim(look: Look, touched: list[Touched]) -> list[Output]:
         found = (Found(path, top + path, stat_) for path, stat_ in touched)
         inside = [one for one in found if not source.has(one)]
         outputs = {one.name: Output(*one, "") for one in inside}
-        beyond = behind_links(look.beyond, read_places(subject.live.member), top, look.own, look.start.is_since)
+        no_results = look.own | _caches(subject, top)
+        beyond = behind_links(look.beyond, read_places(subject.live.member), top, no_results, look.start.is_since)
         outputs.update((one.name, Output(*one, "")) for one in beyond if not source.has(one))
-        for one in written.outside(top, look.own, look.start.is_since):
+        for one in written.outside(top, no_results, look.start.is_since):
             outputs[one.name] = Output(*one, "observed")
         real_top = os.path.realpath(top)
         skip = [path for path in look.own if relative(real_top, path) is None]  # a replay lies below the archive's
@@ -60,6 +61,13 @@ def claim(look: Look, touched: list[Touched]) -> list[Output]:
         look.problems.append(f"{len(outputs):,} outputs, of which {_MOST:,} were kept")
     last_ns = _last_proof_ns(subject) if outputs else None
     return [_judged(outputs[name], written, shared, last_ns) for name in sorted(outputs)[:_MOST]]
+
+
+def _caches(subject: Subject, top: bytes) -> set[bytes]:
+    """The user's directory of caches where it has another name than `.cache`, by which it would be known."""
+    place = os.fsencode(subject.context.environ.get("XDG_CACHE_HOME") or "")
+    real = os.path.realpath(place)
+    return {real} if os.path.isabs(place) and relative(os.path.realpath(top), real) is None else set()
 
 
 def _judged(output: Output, written: Written, shared: bool, last_ns: int | None) -> Output:

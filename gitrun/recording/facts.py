@@ -176,7 +176,13 @@ class FactFinder:
         path = subject.environ.get("PATH", "")
         here = path and places.real_list(path)
         environ = subject.environ if here == path else {**subject.environ, "PATH": here}
-        return list(map(places.real_word, subject.command)), environ
+        words = list(map(places.real_word, subject.command))
+        for at, word in enumerate(words):
+            # `.venv/bin/python` is seen in the checkout, and lies elsewhere
+            if b"/" in word and not os.path.lexists(os.path.join(subject.cwd, word)):
+                there = places.real_from(subject.cwd, word)
+                words[at] = there if os.path.lexists(there) else word
+        return words, environ
 
     def _look_again(self, *, has_ended: bool) -> None:
         if not self._is_told:

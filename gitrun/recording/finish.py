@@ -62,8 +62,24 @@ def finish(request: RecordRequest, prepared: Prepared, handle: Watch, ended: boo
         return Recorded(live.run_id, code, status, False, None, duration_s, 0, left_out, failure, others=sealed)
     outputs = prepared.draft["live"].get("outputs") or {"stored": 0, "left_out": 0, "deferred": 0}
     later = _complete(prepared, handle, sealed.run_id, monitor) if outputs["deferred"] else 0
+    if remote := prepared.settings.get("push.auto"):
+        _send_on(str(remote), prepared, sealed.run_id, monitor)
     stored, left_out = sealed.stored_bytes + outputs["stored"] + later, left_out + outputs["left_out"] - later
     return Recorded(sealed.run_id, code, sealed.status, True, sealed.commit, duration_s, stored, left_out, failure)
+
+
+def _send_on(remote: str, prepared: Prepared, run_id: str, monitor: Monitor) -> None:
+    """Has a process of its own push the run; what keeps it from that is a warning."""
+    from gitrun.recording.sending_on import send_on  # few repositories ask for it
+
+    context = prepared.context
+    place = context.archive.worktree or context.archive.git_dir
+    try:
+        send_on(remote, run_id, place, context.gitrun_dir, context.environ)
+    except OSError as problem:
+        monitor.warn(
+            "W062", f"the run is only here: {problem.strerror or problem}; next: gitrun push {remote} {run_id}"
+        )
 
 
 def _complete(prepared: Prepared, handle: Watch, run_id: str, monitor: Monitor) -> int:

@@ -52,6 +52,7 @@ class BlobStore:
         self._index = Index(self.directory)
         self._recent: list[PackReader | ScannedPack] = []  # the pack that was read last: the next blob is there too
         self._listed = False
+        self.elsewhere: Callable[[str], bool] | None = None  # has a blob stored that is in no pack; whether it did
 
     def session(self) -> Session:
         """An ingest: a context manager through which blobs are put."""
@@ -61,6 +62,11 @@ class BlobStore:
         """Whether a pack on disk holds the blob with this id (64 hex digits) now."""
         digest = _digest(blob)
         return self.holds(digest) or (bool(self.refresh()) and self.holds(digest))
+
+    def lacking(self, blobs: Iterable[bytes]) -> set[bytes]:
+        """Of these raw ids those that no pack on disk holds now."""
+        left = {blob for blob in blobs if not self.holds(blob)}
+        return {blob for blob in left if not self.holds(blob)} if left and self.refresh() else left
 
     def can_get(self, blob: str) -> bool:
         """Whether a pack names the blob, be it one in the trash, which nobody who stores may rely on."""
@@ -81,6 +87,8 @@ class BlobStore:
                     return reader.read(entry, hashed=hashed)
             except GitrunError as damage:
                 problem = damage  # another pack may have a good copy
+        if problem is None and self.elsewhere is not None and self.elsewhere(blob) and self.has(blob):
+            return self._get(blob, hashed=hashed)
         raise problem or BlobNotFound(f"no pack holds the blob {blob}")
 
     def find(self, blob: str) -> tuple[PackReader | ScannedPack, Entry] | None:
@@ -242,6 +250,10 @@ class BlobStore:
         yield from list(self._known().values())
         yield from [self._packs[name] for name in self.refresh()]
         yield from self._trashed()
+
+    def has_trash(self) -> bool:
+        """Whether a collector has moved packs away that it has not deleted."""
+        return bool(_names(os.path.join(self.directory, "trash")))
 
     def _trashed(self) -> Iterator[PackReader | ScannedPack]:
         """What a collector has moved away and not deleted: where it was killed, a run may need some of it."""

@@ -17,6 +17,7 @@ NAMES = {
     "metrics": "one `gitrun.log` against a bare write, JSON lines, sqlite and other trackers; kills; sealing",
     "find": "lists of ten thousand runs: a filter and an order, the index from nothing, one run more",
     "replay": "comparing the outputs of two runs, and having an environment again",
+    "remote-blobs": "blobs through Git against git's defaults, to a directory against cp, and the memory it takes",
     "checkout": "the checkout against `git worktree add --detach`",
 }
 
@@ -25,11 +26,11 @@ def main() -> int:
     if len(sys.argv) < 2 or sys.argv[1] not in NAMES:
         print("usage: scripts/bench NAME [--help]\n")
         for name, words in NAMES.items():
-            print(f"  {name:<9} {words}")
+            print(f"  {name:<12} {words}")
         return 0 if sys.argv[1:] in ([], ["--help"]) else 2
     sys.path.insert(0, str(Path(__file__).parent))
     name = sys.argv.pop(1)
-    module = importlib.import_module(name)
+    module = importlib.import_module(name.replace("-", "_"))
     module.main()
     return 0
 

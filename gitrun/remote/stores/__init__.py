@@ -1,0 +1,1 @@
+"""Where the blobs of a remote lie: a directory, an object store, or Git itself, behind one protocol."""
