@@ -35,8 +35,8 @@ def drop(
     """Let go of the content of a run's files, and keep the record of them.
 
     Prints their paths. Digests, sizes and lineage stay; the content goes at the next `gitrun gc`, unless another run
-    needs it as well. It does not come back but by a replay. A run with the tag `pin` is refused. Of several runs each
-    path has the run's id and a tab before it, and one that is pinned refuses for all.
+    needs it as well. It comes back from a remote that has it, or by a replay. A run with the tag `pin` is refused. Of
+    several runs each path has the run's id and a tab before it, and one that is pinned refuses for all.
     """
     with open_archive() as archive:
         runs = resolve_many(archive, [run])

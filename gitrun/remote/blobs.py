@@ -107,6 +107,7 @@ class Sending:
             def packs() -> Iterator[LocalPack]:
                 for pack in packs_for(self._archive.store, plan.places):
                     yield pack
+                    self.index.keep(pack.name, pack.tail)  # else `check` would have to ask for it
                     sizes.append(pack.size_bytes)
                     task.advance(pack.size_bytes)
 

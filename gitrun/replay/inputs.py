@@ -26,6 +26,7 @@ from gitrun.archive.traces import files_of
 from gitrun.capture.facts import unwaiting
 from gitrun.capture.inputs import SAMPLE, STAT, sample
 from gitrun.errors import GitrunError
+from gitrun.files.materialise import Clone
 from gitrun.model.listing import first_lines
 from gitrun.model.times import iso
 from gitrun.replay.plan import Addition
@@ -57,6 +58,7 @@ class Inputs:
         self._may_lack = may_lack
         self._stored = stored
         self._brought: set[bytes] = set()
+        self._origins: dict[bytes, bytes] = {}
         self.problems: list[str] = []
         self.notes: list[str] = []
 
@@ -65,7 +67,7 @@ class Inputs:
         if self._worktree is None:
             return []
         below = [each for each in self._inputs if each.is_inside and _is_known(each)]
-        return [Addition(each.path, 0o644 if each.mode is None else each.mode, self._pieces(each)) for each in below]
+        return [Addition(each.path, 0o644 if each.mode is None else each.mode, self._content(each)) for each in below]
 
     def paths(self, directory: str) -> list[str]:
         """Where the program run in `directory` finds those that the run had declared."""
@@ -86,14 +88,19 @@ class Inputs:
         for told in (self.problems, self.notes):
             told[:] = first_lines(told, _MOST_TOLD)
 
-    def _pieces(self, each: Entry) -> Iterator[bytes]:
-        self._brought.add(each.path)
-        stored = self._stored(each)
-        if stored is not None:
-            yield from stored
-            return
+    def _content(self, each: Entry) -> Iterator[bytes] | Clone:
+        """The stored bytes, or those in the recorded worktree: a clone is compared by `verify`, a copy on the way."""
         assert self._worktree is not None
-        yield from self._checked(each, os.path.join(self._worktree, each.path))
+        place, stored = os.path.join(self._worktree, each.path), self._stored(each)
+        pieces = self._brought_by(each, stored or self._checked(each, place))
+        if stored is not None or each.sha256 is None:
+            return pieces
+        self._origins[each.path] = place
+        return Clone(place, pieces)
+
+    def _brought_by(self, each: Entry, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        self._brought.add(each.path)
+        yield from pieces
 
     def _checked(self, each: Entry, place: bytes, *, is_copied: bool = True) -> Iterator[bytes]:
         """The bytes at `place`; what is wrong with them is known, and said, when they end.
@@ -116,7 +123,8 @@ class Inputs:
             self._say(each, f"{problem.strerror}: {os.fsdecode(place)}")
             return
         if not agrees or (each.sha256 is not None and digest.hexdigest() != each.sha256):
-            self._say(each, f"its content has changed since the run: {os.fsdecode(place)}")
+            origin = self._origins.get(each.path, place)  # of a clone: the user's own file
+            self._say(each, f"its content has changed since the run: {os.fsdecode(origin)}")
 
     def _tell_unknown(self, each: Entry) -> None:
         if each.reason == _OVERWRITTEN:

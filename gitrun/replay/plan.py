@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from gitrun.errors import DamagedRecord, GitFailed, HostilePath
+from gitrun.files.materialise import Clone
 from gitrun.files.names import MAX_PATH_BYTES, check_component, check_path, show
 from gitrun.git.objects import ObjectReader
 from gitrun.git.trees import TreeEntry, parse_tree
@@ -54,7 +55,7 @@ class Addition(NamedTuple):
 
     path: bytes
     mode: int
-    pieces: Iterator[bytes]
+    pieces: Iterator[bytes] | Clone
     target: bytes | None = None
 
 

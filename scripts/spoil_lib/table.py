@@ -23,8 +23,8 @@ No case is called `bit` but these: nothing was spoiled; what was spoiled only in
 and is named; the replay has what was recorded instead (settings, kept files); the same bytes come from elsewhere.
 
 What no verdict can see: a file outside the working tree that was written by a program other than Python, and not
-handed over with `gitrun.log_artifact`; what went over the network. "First cause" is how the first line of `causes`
-begins, or what is in it.
+handed over with `gitrun.log_artifact`; a file of the source that a run removed; what went over the network. "First
+cause" is how the first line of `causes` begins, or what is in it.
 """
 
 

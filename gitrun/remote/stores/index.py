@@ -48,7 +48,7 @@ class RemoteIndex:
             for name, data in self._backend.tails(new):
                 try:
                     self._tails[name] = Tail(data, name)
-                    self._keep(name, data)
+                    self.keep(name, data)
                 except DamagedStore as problem:
                     self._monitor.warn("W050", f"{self._backend.where}: {problem}; its blobs are not found")
                 task.advance()
@@ -92,7 +92,8 @@ class RemoteIndex:
                 except (OSError, DamagedStore):
                     remove_quietly(path)  # it is read again
 
-    def _keep(self, name: str, data: bytes) -> None:
+    def keep(self, name: str, data: bytes) -> None:
+        """Remember a tail, which counts once its pack is there."""
         try:
             make_dirs(self.directory)
             write_file(os.path.join(self.directory, name), data, sync=False)

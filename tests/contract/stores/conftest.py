@@ -140,9 +140,9 @@ def bucket(request: pytest.FixtureRequest, s3: s3_server.S3, monkeypatch: pytest
     return Bucket(s3.url("bucket", f"runs-{os.urandom(4).hex()}"))
 
 
-def inside_git(kind: str, tmp_path: Path, hand: Hand) -> InsideGit:
+def inside_git(kind: str, tmp_path: Path, hand: Hand, *words: str) -> InsideGit:
     hub = tmp_path / "hub.git"
-    subprocess.run(["git", "init", "-q", "--bare", str(hub)], check=True)
+    subprocess.run(["git", "init", "-q", "--bare", *words, str(hub)], check=True)
     subprocess.run(["git", "remote", "add", "origin", str(hub)], cwd=hand.root, check=True)
     git = find_git() if kind == "git" else None
     repo = discover(str(hand.root), git, os.environ)

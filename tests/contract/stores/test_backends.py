@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -236,3 +236,39 @@ def test_what_cannot_be_reached_says_so(place: Place, tmp_path: Path) -> None:
     with pytest.raises(GitrunError) as told:
         broken.names()
     assert told.value.exit_code == 1 and told.value.next
+
+
+def test_a_pack_inside_git_is_read_with_git_alone(
+    place: Place, store: BlobStoreBackend, packs: list[LocalPack], tmp_path: Path
+) -> None:
+    import subprocess
+
+    from tests.contract.stores.conftest import InsideGit
+
+    if not isinstance(place, InsideGit):
+        pytest.skip("it is a file of its own")
+    large = make_pack(tmp_path / "made", 9, blobs=200)
+    store.put([large])
+    ref = f"refs/gitrun/packs/{large.name}"
+    loop = f'for n in $(git ls-tree --name-only {ref}); do git cat-file blob "{ref}:$n"; done'
+    done = subprocess.run(["sh", "-c", loop], cwd=place.hub, capture_output=True, check=True)
+    assert done.stdout == content(large) and large.size_bytes > 3 * (256 << 10)
+    again = place.open()
+    again.names()
+    assert again.get(large.name, 300_000, 400_000) == content(large)[300_000:700_000]
+    again.close()
+
+
+def test_a_repository_with_sha256_holds_packs_as_well(
+    make_repo: Callable[..., Path], packs: list[LocalPack], tmp_path: Path
+) -> None:
+    from tests.contract.stores.conftest import inside_git
+    from tests.hand import Hand
+
+    hand = Hand(make_repo(name="wide", init=["--object-format=sha256"]))
+    place = inside_git("git", tmp_path, hand, "--object-format=sha256")
+    place.open().put(packs)
+    again = place.open()
+    assert again.names() == {pack.name for pack in packs}
+    assert again.get(packs[0].name, 0, packs[0].size_bytes) == content(packs[0])
+    again.close()

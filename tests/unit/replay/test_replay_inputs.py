@@ -12,7 +12,9 @@ import pytest
 from gitrun.archive.entries import read_entries
 from gitrun.capture.inputs import sample
 from gitrun.errors import DamagedRecord
+from gitrun.files.materialise import Clone, Materialiser
 from gitrun.replay.inputs import Inputs
+from gitrun.replay.plan import Addition
 from gitrun.replay.removal import remove_tree
 
 
@@ -27,6 +29,12 @@ def inputs_of(lines: list[Any], worktree: Path | None, kept: bytes | None = None
     return Inputs(read_entries(lines), top, lambda entry: None if kept is None else iter([kept]))
 
 
+def copied(addition: Addition) -> bytes:
+    """What is written where no blocks can be shared."""
+    content = addition.pieces
+    return b"".join(content.pieces if isinstance(content, Clone) else content)
+
+
 @pytest.fixture
 def worktree(tmp_path: Path) -> Path:
     (tmp_path / "repo" / "data").mkdir(parents=True)
@@ -37,9 +45,25 @@ def worktree(tmp_path: Path) -> Path:
 def test_an_input_below_the_worktree_is_copied_while_it_is_hashed(worktree: Path) -> None:
     inputs = inputs_of([entry("data/x", b"data"), {"path": "out", "kind": "output"}], worktree)
     (addition,) = inputs.additions()
-    assert (addition.path, addition.mode, b"".join(addition.pieces)) == (b"data/x", 0o640, b"data")
+    assert (addition.path, addition.mode, copied(addition)) == (b"data/x", 0o640, b"data")
     inputs.verify("/nowhere")  # it was copied, so there is nothing to look at
     assert inputs.problems == []
+
+
+@pytest.mark.parametrize("content", [b"data", b"other", b"same as data, and longer"])
+def test_one_that_shares_its_blocks_is_compared_where_it_was_put(
+    worktree: Path, tmp_path: Path, content: bytes
+) -> None:
+    (worktree / "data" / "x").write_bytes(content)
+    inputs = inputs_of([entry("data/x", b"data")], worktree)
+    (addition,) = inputs.additions()
+    with Materialiser(str(tmp_path / "out"), 1) as out:
+        out.file(addition.path, addition.mode, addition.pieces)
+        out.finish()
+    assert (tmp_path / "out" / "data" / "x").read_bytes() == content
+    (worktree / "data" / "x").write_bytes(b"later")  # nobody looks there again
+    inputs.verify(str(tmp_path / "out"))
+    assert bool(inputs.problems) == (content != b"data")
 
 
 @pytest.mark.parametrize("content", [b"other", None])
@@ -49,7 +73,7 @@ def test_a_changed_or_missing_input_is_named(worktree: Path, content: bytes | No
     if content is not None:
         path.write_bytes(content)
     inputs = inputs_of([entry("data/x", b"data")], worktree)
-    b"".join(inputs.additions()[0].pieces)
+    copied(inputs.additions()[0])
     assert len(inputs.problems) == 1
     assert inputs.problems[0].startswith("input data/x: ")
 
@@ -58,7 +82,7 @@ def test_a_named_pipe_where_an_input_was_holds_nobody_up(worktree: Path) -> None
     (worktree / "data" / "x").unlink()
     os.mkfifo(worktree / "data" / "x")
     inputs = inputs_of([entry("data/x", b"data")], worktree)
-    b"".join(inputs.additions()[0].pieces)
+    copied(inputs.additions()[0])
     assert len(inputs.problems) == 1
 
 
@@ -83,7 +107,7 @@ def test_an_input_whose_bytes_were_never_read_cannot_be_vouched_for(worktree: Pa
 def test_what_the_archive_has_is_not_taken_from_the_worktree(worktree: Path) -> None:
     (worktree / "data" / "x").write_bytes(b"late")
     inputs = inputs_of([entry("data/x", b"data")], worktree, kept=b"data")
-    assert b"".join(inputs.additions()[0].pieces) == b"data"
+    assert copied(inputs.additions()[0]) == b"data"
     inputs.verify("/nowhere")
     assert inputs.problems == []
 
@@ -92,12 +116,12 @@ def test_an_input_that_was_written_to_is_no_reason_to_stop_and_is_told(worktree:
     changed = entry("data/x", b"before", overwritten=True, evidence="observed")
     gone = entry("state", None, reason="overwritten", overwritten=True, evidence="observed")
     inputs = inputs_of([changed, gone], worktree)
-    b"".join(inputs.additions()[0].pieces)
+    copied(inputs.additions()[0])
     inputs.verify(str(worktree))
     assert inputs.problems == []
     assert [note.partition(":")[0] for note in inputs.notes] == ["input data/x", "input state"]
     declared = inputs_of([{**changed, "evidence": "declared"}], worktree)
-    b"".join(declared.additions()[0].pieces)
+    copied(declared.additions()[0])
     assert len(declared.problems) == 1  # that one was hashed before the start, so it is known what the run was given
 
 
@@ -108,12 +132,12 @@ def test_samples_and_times_are_compared_where_there_is_no_digest(worktree: Path)
     by_sample = entry("data/x", None, level="sample", bytes=4, sample=sample(os.fsencode(path), 4))
     for line in (by_time, by_sample):
         inputs = inputs_of([line], worktree)
-        assert b"".join(inputs.additions()[0].pieces) == b"data"
+        assert copied(inputs.additions()[0]) == b"data"
         assert inputs.problems == []
     path.write_bytes(b"late")
     for line in (by_time, by_sample):
         inputs = inputs_of([line], worktree)
-        b"".join(inputs.additions()[0].pieces)
+        copied(inputs.additions()[0])
         assert len(inputs.problems) == 1
 
 
