@@ -103,7 +103,7 @@ def test_a_page_has_what_the_run_takes_now_and_later_what_it_took(
     assert listed == "running\n", "it has been at its last step for long"
     end(repo, recorder)
     for shown in (page, gitrun("show", "bar", cwd=repo).stdout):
-        assert re.search(r"(?m)^  memory +.+ at most  [▁-█]+$", shown), shown
+        assert re.search(r"(?m)^  memory +.+ at most(  [▁-█]+)?$", shown), shown
 
 
 def test_a_short_run_has_no_series(repo: Path, gitrun: Gitrun) -> None:
