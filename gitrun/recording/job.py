@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 
 from gitrun.errors import GitrunError, from_os_error
 from gitrun.files.holder import Process
-from gitrun.recording.signals import Forwarding, Inherited
+from gitrun.recording.signals import HEARD, Forwarding, Inherited
 from gitrun.recording.terminal import Terminal
 
 SEAL_S = 20.0  # how long after a request to end a run is sealed at the latest
@@ -86,6 +86,7 @@ class Handle:
         line = self._line(timeout_s)
         if line:
             self.end = json.loads(line)
+            self.forwarding.send(HEARD)
         if line is not None:
             self._ended = time.monotonic()
         return None if line is None else bool(line)

@@ -32,7 +32,7 @@ from gitrun.recording.processes import adopt_orphans, descendants, has_children
 from gitrun.recording.relay import Channel, Keyboard
 from gitrun.recording.sampling import Sampling
 from gitrun.recording.scribe import scribe_for
-from gitrun.recording.signals import FORWARDED, Courier, Forwarding, nothing
+from gitrun.recording.signals import FORWARDED, HEARD, Courier, Forwarding, nothing
 from gitrun.recording.terminal import Terminal, copy_window_size, signals_typed, users_terminal
 
 BEAT_S = 5.0
@@ -372,12 +372,19 @@ class Keeper:
         self.console.sync() if not self.courier.recorder_alive else None
         if self.courier.recorder_alive:
             self._tell(self._exit_line())
-        if self.courier.recorder_alive:
+        if self.courier.recorder_alive and self._is_heard():
             return
         self.ending.sync()
         if self.job.recover:
             os.chdir(self.job.recover_directory)
             os.execve(self.job.recover[0], self.job.recover, own_variables(os.environ))
+
+    def _is_heard(self) -> bool:
+        """Whether the recorder takes over; what was told may lie in the pipe of one that is being killed."""
+        while numbers := os.read(self.orders, 256):
+            if HEARD in numbers:
+                return True
+        return False
 
     def _hear_last_signals(self) -> None:
         """A signal for our whole group may have ended the command before we listened to our own copy of it."""

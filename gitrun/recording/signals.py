@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+HEARD = 0  # no signal: the recorder has heard how the command ended, and seals the run
 FORWARDED = (
     signal.SIGHUP,
     signal.SIGINT,
