@@ -40,8 +40,8 @@ class FileLock:
             fd = _open(self.path)
             taken = False
             try:
-                taken = _flock(fd, how, self.path)
-                if taken and _still_named(fd, self.path):
+                taken = flock(fd, how, self.path)
+                if taken and still_named(fd, self.path):
                     self.fd = fd
                     return True
             finally:
@@ -79,7 +79,7 @@ def held_by_other(path: str) -> bool:
         raise from_os_error(problem, f"looking at the lock {path}") from problem
     try:
         # Shared, so that two who look at the same time do not take each other for a holder.
-        return not _flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB, path)
+        return not flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB, path)
     finally:
         os.close(fd)
 
@@ -99,7 +99,8 @@ def _open(path: str) -> int:
     return fd
 
 
-def _flock(fd: int, how: int, path: str) -> bool:
+def flock(fd: int, how: int, path: str) -> bool:
+    """Take a lock (fcntl.LOCK_*) on the open file `path`; False where others have it and `how` is not to wait."""
     try:
         fcntl.flock(fd, how)
     except OSError as problem:
@@ -109,7 +110,8 @@ def _flock(fd: int, how: int, path: str) -> bool:
     return True
 
 
-def _still_named(fd: int, path: str) -> bool:
+def still_named(fd: int, path: str) -> bool:
+    """Whether `path` still names the open file, so that its lock means what others lock."""
     try:
         named = os.stat(path)
     except FileNotFoundError:

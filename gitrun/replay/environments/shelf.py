@@ -8,7 +8,6 @@ alone. So an environment is never changed or removed under a program.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import json
 import os
@@ -17,6 +16,7 @@ from typing import Any, NamedTuple
 
 from gitrun.archive.archive import Archive
 from gitrun.errors import from_os_error
+from gitrun.files.locks import flock, still_named
 from gitrun.files.user_cache import user_cache
 from gitrun.files.write import make_dirs, write_file
 from gitrun.replay.removal import remove_tree
@@ -37,11 +37,11 @@ class Hold(NamedTuple):
 
     def alone(self, wait: bool = True) -> bool:
         """Have it to oneself; False where others have it and `wait` is false."""
-        return _flock(self.fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        return flock(self.fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB), _LOCK)
 
     def share(self) -> None:
         """Have it together with others."""
-        _flock(self.fd, fcntl.LOCK_SH)
+        flock(self.fd, fcntl.LOCK_SH, _LOCK)
 
 
 class Place(NamedTuple):
@@ -65,8 +65,8 @@ class Place(NamedTuple):
                 continue  # the collector took the directory away in between
             except OSError as problem:
                 raise from_os_error(problem, "looking for a built environment") from problem
-            _flock(fd, fcntl.LOCK_SH)
-            if _is_named(fd, path):
+            flock(fd, fcntl.LOCK_SH, path)
+            if still_named(fd, path):
                 return Hold(fd)
             os.close(fd)
 
@@ -164,22 +164,3 @@ def _size(directory: str) -> int:
             except OSError:
                 pass  # it went away meanwhile
     return total
-
-
-def _flock(fd: int, how: int) -> bool:
-    try:
-        fcntl.flock(fd, how)
-    except OSError as problem:
-        if problem.errno == errno.EWOULDBLOCK:
-            return False
-        raise from_os_error(problem, "locking a built environment") from problem
-    return True
-
-
-def _is_named(fd: int, path: str) -> bool:
-    try:
-        named = os.stat(path)
-    except FileNotFoundError:
-        return False
-    mine = os.fstat(fd)
-    return (named.st_dev, named.st_ino) == (mine.st_dev, mine.st_ino)
