@@ -274,8 +274,7 @@ class Keeper:
         numbers = os.read(self.wake, 256)
         if signal.SIGCHLD in numbers:
             self._reap()
-        follows = self.terminal is not None and self.job.window is None
-        if signal.SIGWINCH in numbers and follows and self.terminal and self.channels[0].source >= 0:
+        if signal.SIGWINCH in numbers and self.terminal and not self.job.window and self.channels[0].source >= 0:
             copy_window_size(self.terminal.fd, self.channels[0].source)
         self._resume_if_told(numbers)
         self.courier.keeper_got(numbers)
