@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -157,17 +156,3 @@ def test_on_the_real_machine() -> None:
         assert tree.look().memory_bytes > before.memory_bytes + (1 << 20)
         child.communicate()
     assert available_bytes() > 1 << 20  # type: ignore[operator]
-
-
-def test_a_look_costs_a_thousandth_of_a_second_at_most() -> None:
-    """At one a second that is the thousandth of a core that the series may cost, here with ten processes."""
-    with subprocess.Popen(["sh", "-c", "for n in 1 2 3 4 5 6 7 8 9; do sleep 60 & done; wait"]) as shell:
-        tree = ProcessTree(os.getpid())
-        wait_for(lambda: tree.look().processes >= 10)
-        costs = []
-        for _ in range(50):
-            began = time.thread_time()
-            tree.look()
-            costs.append(time.thread_time() - began)
-        subprocess.run(["pkill", "-P", str(shell.pid)], check=True)
-    assert min(costs) < 1e-3  # whatever else the machine is doing

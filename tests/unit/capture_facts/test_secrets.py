@@ -283,7 +283,7 @@ def test_a_word_of_a_long_command_line_costs_next_to_nothing() -> None:
     assert redactor.argv([*argv, b"--password=abc"])[-1] == b"--password=<secret:password>"
     begin = time.process_time()
     assert redactor.argv(argv) == argv
-    assert time.process_time() - begin < 20e-6 * len(argv)  # 4 us where nobody else computes
+    assert time.process_time() - begin < 100e-6 * len(argv)  # a bound against a slip: 4 us where nobody else computes
 
 
 def test_ten_megabytes_of_plain_words() -> None:

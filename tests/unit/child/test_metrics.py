@@ -364,28 +364,14 @@ def test_the_fast_function_is_what_stays_under_the_name(logged: Logged) -> None:
     assert done.stdout == b"False True False True\nmodule 'gitrun' has no attribute 'nothing'\n"
 
 
-def test_importing_and_logging_costs_the_standard_library_and_little_time(work: Path, run: Path) -> None:
+def test_importing_and_logging_loads_the_standard_library_alone(work: Path, run: Path) -> None:
+    """What it loads is what it costs; `scripts/bench metrics` measures the milliseconds."""
     program = (
-        "import os, sys, time\nbefore, began = {*sys.modules}, time.perf_counter()\n"
-        "import gitrun\nloaded = time.perf_counter() - began\n"
-        "gitrun.log({'loss': 1.0})\nfirst = time.perf_counter() - began\n"
-        "print(loaded * 1e3, first * 1e3, *{name.partition('.')[0] for name in {*sys.modules} - before})\n"
+        "import sys\nbefore = {*sys.modules}\nimport gitrun\ngitrun.log({'loss': 1.0})\n"
+        "print(*{name.partition('.')[0] for name in {*sys.modules} - before})\n"
     )
-    times = []
-    for _ in range(5):
-        loaded, first, *names = execute([sys.executable, "-c", program], work, environment(run)).stdout.split()
-        times.append((float(loaded), float(first)))
-        assert {name.decode() for name in names} <= {*sys.stdlib_module_names, "gitrun"} - {"typing", "re"}
-    assert min(loaded for loaded, _ in times) < 10 and min(first for _, first in times) < 50  # milliseconds
-
-
-def test_a_call_is_quick(logged: Logged) -> None:
-    done, _ = logged(
-        "clock, log, values = time.perf_counter_ns, gitrun.log, {'loss': 0.25, 'acc': 0.5, 'lr': 1e-3}\ntimes = []\n"
-        "for i in range(20000):\n    began = clock()\n    log(values, step=i)\n    times.append(clock() - began)\n"
-        "print(sorted(times)[10000])\n"
-    )
-    assert int(done.stdout) < 15_000  # ns; 2,600 on an idle machine: scripts/bench metrics says it well
+    names = execute([sys.executable, "-c", program], work, environment(run)).stdout.split()
+    assert {name.decode() for name in names} <= {*sys.stdlib_module_names, "gitrun"} - {"typing", "re"}
 
 
 def test_a_sigterm_in_the_middle_leaves_whole_frames(work: Path, run: Path) -> None:
